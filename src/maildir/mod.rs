@@ -1,0 +1,1 @@
+//! Maildirs on disk. Knows no protocol and no socket.

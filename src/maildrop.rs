@@ -1,0 +1,315 @@
+//! The shared noun: the messages of one maildrop, as they were when its user logged in.
+//!
+//! Owns: message-numbers, sizes, names (in one arena), unique-ids, marks.
+//! Does not know: files, sockets, the protocol's words.
+//!
+//! A maildrop is built once, at login, and never changes: RFC 1939 fixes message-numbers for the
+//! whole session. What the session adds are [`Marks`].
+
+use std::num::NonZeroU32;
+
+/// A message-number as the client writes it: 1 is the first message.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct MessageNumber(NonZeroU32);
+
+impl MessageNumber {
+    /// `None` for 0, which no message has.
+    pub fn new(number: u32) -> Option<MessageNumber> {
+        NonZeroU32::new(number).map(MessageNumber)
+    }
+
+    /// The number as the client writes it.
+    pub fn get(self) -> u32 {
+        self.0.get()
+    }
+
+    fn at(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
+
+/// The sub-directory of the Maildir that a message was seen in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Folder {
+    /// Delivered, and seen by no one.
+    New,
+    /// Seen by a mail program; the name may carry flags.
+    Cur,
+}
+
+impl Folder {
+    /// The directory's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Folder::New => "new",
+            Folder::Cur => "cur",
+        }
+    }
+}
+
+/// How long a message is when RETR sends it, in octets with CRLF line ends and without dot-stuffing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Octets {
+    /// On the wire.
+    pub wire: u64,
+    /// In the file; [`Octets::UNKNOWN`] where `wire` is hearsay (a `,W=` in the name) and was not counted.
+    pub file: u64,
+}
+
+impl Octets {
+    /// Stands in `file` where nobody has counted yet.
+    pub const UNKNOWN: u64 = u64::MAX;
+}
+
+/// One message of the maildrop; its name is in the maildrop's arena.
+#[derive(Clone, Copy, Debug)]
+struct Message {
+    octets: Octets,
+    inode: u64,
+    name_at: u32,
+    name_len: u8,
+    base_len: u8,
+    folder: Folder,
+    /// Octets of the unique-id behind the name in the arena; 0: the base name is the unique-id.
+    unique_id_len: u8,
+}
+
+/// The messages of one maildrop, in the order of their numbers.
+#[derive(Default, Debug)]
+pub struct Maildrop {
+    messages: Vec<Message>,
+    arena: Vec<u8>,
+    octets: u64,
+}
+
+/// What is known of a message when it is put into a maildrop.
+#[derive(Clone, Copy, Debug)]
+pub struct NewMessage<'a> {
+    /// The file's name without its directory, 1 to 255 octets.
+    pub name: &'a [u8],
+    /// How much of `name` is the base name: what stands before the first `:`.
+    pub base_len: u8,
+    /// Where it was seen.
+    pub folder: Folder,
+    /// Its inode.
+    pub inode: u64,
+    /// Its size.
+    pub octets: Octets,
+    /// Its unique-id, where that is not the base name; 1 to 70 octets.
+    pub unique_id: Option<&'a [u8]>,
+}
+
+/// The arena of names is full: 4 GiB of names.
+#[derive(Debug, thiserror::Error)]
+#[error("more than 4 GiB of file names, or 4,294,967,295 messages, in one maildrop")]
+pub struct TooMany;
+
+impl Maildrop {
+    /// An empty maildrop with room for `messages` whose names have `octets` octets together.
+    pub fn with_capacity(messages: usize, octets: usize) -> Maildrop {
+        Maildrop { messages: Vec::with_capacity(messages), arena: Vec::with_capacity(octets), octets: 0 }
+    }
+
+    /// Adds a message; it gets the next number.
+    ///
+    /// # Errors
+    /// [`TooMany`] where the arena or the numbers are used up.
+    ///
+    /// # Panics
+    /// Where a name or unique-id is longer than its limit.
+    pub fn push(&mut self, new: NewMessage<'_>) -> Result<(), TooMany> {
+        let name_at = u32::try_from(self.arena.len()).map_err(|_| TooMany)?;
+        u32::try_from(self.messages.len() + 1).map_err(|_| TooMany)?;
+        let unique_id = new.unique_id.unwrap_or_default();
+        assert!(unique_id.len() <= 70, "a unique-id of {} octets", unique_id.len());
+        self.arena.extend_from_slice(new.name);
+        self.arena.extend_from_slice(unique_id);
+        self.octets += new.octets.wire;
+        self.messages.push(Message {
+            octets: new.octets,
+            inode: new.inode,
+            name_at,
+            name_len: u8::try_from(new.name.len()).expect("a file name has at most 255 octets"),
+            base_len: new.base_len,
+            folder: new.folder,
+            unique_id_len: unique_id.len() as u8,
+        });
+        Ok(())
+    }
+
+    /// How many messages there are, those marked as deleted included.
+    pub fn count(&self) -> u32 {
+        self.messages.len() as u32
+    }
+
+    /// The octets of all messages together.
+    pub fn octets(&self) -> u64 {
+        self.octets
+    }
+
+    /// All message-numbers, rising.
+    pub fn numbers(&self) -> impl Iterator<Item = MessageNumber> + use<> {
+        (1..=self.count()).filter_map(MessageNumber::new)
+    }
+
+    /// Whether there is a message of that number.
+    pub fn has(&self, message: MessageNumber) -> bool {
+        message.get() <= self.count()
+    }
+
+    /// The size of a message. Panics where [`Maildrop::has`] is false, as do all below.
+    pub fn size(&self, message: MessageNumber) -> Octets {
+        self.messages[message.at()].octets
+    }
+
+    /// The file's name at login, without its directory.
+    pub fn name(&self, message: MessageNumber) -> &[u8] {
+        let m = &self.messages[message.at()];
+        &self.arena[m.name_at as usize..][..m.name_len.into()]
+    }
+
+    /// The base name: what stands before the first `:` of the name.
+    pub fn base(&self, message: MessageNumber) -> &[u8] {
+        &self.name(message)[..self.messages[message.at()].base_len.into()]
+    }
+
+    /// Where it was at login.
+    pub fn folder(&self, message: MessageNumber) -> Folder {
+        self.messages[message.at()].folder
+    }
+
+    /// Its inode at login.
+    pub fn inode(&self, message: MessageNumber) -> u64 {
+        self.messages[message.at()].inode
+    }
+
+    /// The unique-id: 1 to 70 octets of 0x21 to 0x7E (RFC 1939 section 7).
+    pub fn unique_id(&self, message: MessageNumber) -> &[u8] {
+        let m = &self.messages[message.at()];
+        match m.unique_id_len {
+            0 => self.base(message),
+            len => &self.arena[m.name_at as usize + usize::from(m.name_len)..][..len.into()],
+        }
+    }
+}
+
+/// What a session did to the messages of its maildrop, to be made true in the UPDATE state.
+#[derive(Clone, Default, Debug)]
+pub struct Marks {
+    deleted: Bits,
+    retrieved: Bits,
+    deleted_count: u32,
+    deleted_octets: u64,
+}
+
+impl Marks {
+    /// Whether DELE marked the message.
+    pub fn is_deleted(&self, message: MessageNumber) -> bool {
+        self.deleted.has(message.at())
+    }
+
+    /// Whether RETR sent the message whole.
+    pub fn is_retrieved(&self, message: MessageNumber) -> bool {
+        self.retrieved.has(message.at())
+    }
+
+    /// Marks a message as deleted; once more changes nothing.
+    pub fn delete(&mut self, maildrop: &Maildrop, message: MessageNumber) {
+        if !self.is_deleted(message) {
+            self.deleted.set(message.at());
+            self.deleted_count += 1;
+            self.deleted_octets += maildrop.size(message).wire;
+        }
+    }
+
+    /// Remembers that RETR sent the message whole.
+    pub fn retrieve(&mut self, message: MessageNumber) {
+        self.retrieved.set(message.at());
+    }
+
+    /// RSET: no message is marked as deleted. What was retrieved stays so.
+    pub fn reset(&mut self) {
+        self.deleted = Bits::default();
+        (self.deleted_count, self.deleted_octets) = (0, 0);
+    }
+
+    /// How many messages are marked as deleted.
+    pub fn deleted_count(&self) -> u32 {
+        self.deleted_count
+    }
+
+    /// The octets of the messages that are marked as deleted.
+    pub fn deleted_octets(&self) -> u64 {
+        self.deleted_octets
+    }
+
+    /// Whether UPDATE has nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.deleted_count == 0 && self.retrieved.0.is_empty()
+    }
+}
+
+/// A set of small numbers that takes no memory while it is empty.
+#[derive(Clone, Default, Debug)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn has(&self, at: usize) -> bool {
+        self.0.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
+    }
+
+    fn set(&mut self, at: usize) {
+        if self.0.len() <= at / 64 {
+            self.0.resize(at / 64 + 1, 0);
+        }
+        self.0[at / 64] |= 1 << (at % 64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(n: u32) -> MessageNumber {
+        MessageNumber::new(n).unwrap()
+    }
+
+    fn maildrop() -> Maildrop {
+        let mut drop = Maildrop::default();
+        for (name, base_len, unique_id, wire) in
+            [(&b"1.a:2,S"[..], 3, None, 10), (b"2.b", 3, Some(&b"hash"[..]), 20), (b"3.c:2,", 3, None, 30)]
+        {
+            let octets = Octets { wire, file: wire };
+            let folder = Folder::Cur;
+            drop.push(NewMessage { name, base_len, folder, inode: 7, octets, unique_id }).unwrap();
+        }
+        drop
+    }
+
+    #[test]
+    fn names_and_unique_ids_come_back_from_the_arena() {
+        let drop = maildrop();
+        assert_eq!((drop.name(number(1)), drop.unique_id(number(1))), (&b"1.a:2,S"[..], &b"1.a"[..]));
+        assert_eq!((drop.name(number(2)), drop.unique_id(number(2))), (&b"2.b"[..], &b"hash"[..]));
+        assert_eq!((drop.base(number(3)), drop.unique_id(number(3))), (&b"3.c"[..], &b"3.c"[..]));
+        assert_eq!((drop.count(), drop.octets(), drop.has(number(3)), drop.has(number(4))), (3, 60, true, false));
+    }
+
+    #[test]
+    fn marks_count_a_message_once_and_reset_keeps_what_was_retrieved() {
+        let (drop, mut marks) = (maildrop(), Marks::default());
+        assert!(marks.is_empty());
+        marks.delete(&drop, number(2));
+        marks.delete(&drop, number(2));
+        marks.retrieve(number(3));
+        assert_eq!((marks.deleted_count(), marks.deleted_octets()), (1, 20));
+        marks.reset();
+        assert_eq!((marks.deleted_count(), marks.deleted_octets()), (0, 0));
+        assert!(!marks.is_deleted(number(2)) && marks.is_retrieved(number(3)) && !marks.is_empty());
+    }
+
+    #[test]
+    fn a_message_costs_at_most_32_octets_beside_its_name() {
+        assert!(size_of::<Message>() <= 32);
+    }
+}

@@ -1,0 +1,1 @@
+//! Octets over `Read` and `Write`, in clear text or TLS. Knows no mio and no protocol.

@@ -1,0 +1,1 @@
+//! POP3 itself, pure: no socket, no file, no clock.

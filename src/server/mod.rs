@@ -1,0 +1,1 @@
+//! The shell: where protocol, files and octets meet.
