@@ -4,5 +4,6 @@
 //! Does not know: mio, what the octets mean, who the client is.
 
 pub mod outbox;
+pub mod tls;
 
 pub mod transport;
