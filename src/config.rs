@@ -182,7 +182,7 @@ impl Config {
     pub fn not_in_force(&self) -> Vec<String> {
         let idle = [
             (!self.listen.proxy_from.is_empty(), "listen", "proxy-from", "no PROXY header is read"),
-            (!self.login.penalty_free.is_empty(), "login", "penalty-free", "failed logins slow every network down"),
+            (!self.login.penalty_free.is_empty(), "login", "penalty-free", "failed logins slow nobody down"),
             (
                 self.lines.contains_key(&("process", "user")),
                 "process",

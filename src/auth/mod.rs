@@ -6,6 +6,7 @@
 pub mod password;
 pub mod users;
 
+use std::fmt;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
@@ -32,6 +33,12 @@ pub struct Authenticator {
     /// What a password is compared with when there are no users.
     nobody: Hash,
     current: Mutex<Current>,
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Authenticator({})", self.path.display())
+    }
 }
 
 /// A user whose password was right.

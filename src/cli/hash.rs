@@ -85,7 +85,10 @@ pub fn run(options: &Options) -> Result<(), HashError> {
 }
 
 /// The line for the users file, without its line end.
-fn line(options: &Options, password: &Secret) -> Result<String, HashError> {
+///
+/// # Errors
+/// [`HashError`] where the password or the user can't be used.
+pub fn line(options: &Options, password: &Secret) -> Result<String, HashError> {
     let password = password.expose();
     let most = if options.scheme == Scheme::Bcrypt { BCRYPT_MAX_OCTETS } else { PASSWORD_MAX_OCTETS };
     let text = std::str::from_utf8(password).map_err(|_| HashError::NotUtf8)?;

@@ -3,6 +3,7 @@
 //! Owns: the way into the TRANSACTION state (lock, names, sizes), and opening one message.
 //! Does not know: UPDATE beyond its entry, which is in `update`.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -58,6 +59,12 @@ pub enum MessageError {
     /// Ask [`FileError::is_temporary`].
     #[error(transparent)]
     Unreadable(FileError),
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({:?}, {} messages)", self.id(), self.maildrop.count())
+    }
 }
 
 impl Store {

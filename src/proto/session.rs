@@ -94,8 +94,10 @@ pub enum Unsent {
 /// UPDATE could not remove all that was marked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NotRemoved {
-    /// How many are still there, or may be.
+    /// How many are still there.
     pub failed: u32,
+    /// How many may come back after a crash of the machine.
+    pub uncertain: u32,
     /// How many were marked.
     pub of: u32,
     /// Whether it may work later.
@@ -233,10 +235,16 @@ impl Session {
     pub fn updated(&mut self, outcome: Result<(), NotRemoved>) -> Reply {
         match outcome {
             Ok(()) => Reply::ok("bye"),
-            Err(NotRemoved { failed, of, temporary }) => Reply::coded(
-                if temporary { Code::SysTemp } else { Code::SysPerm },
-                format!("{failed} of {of} deleted messages not removed"),
-            ),
+            Err(NotRemoved { failed, uncertain, of, temporary }) => {
+                let code = if temporary { Code::SysTemp } else { Code::SysPerm };
+                Reply::coded(
+                    code,
+                    match uncertain {
+                        0 => format!("{failed} of {of} deleted messages not removed"),
+                        _ => format!("{failed} of {of} deleted messages not removed, {uncertain} not for certain"),
+                    },
+                )
+            }
         }
     }
 
