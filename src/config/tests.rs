@@ -207,6 +207,10 @@ fn a_wrong_type_is_told_how_to_write_it() {
             "[tls]\nalso = \"x\"",
             "2: [tls] also is no list of tables; write [[tls.also]], and below it certificate and private-key",
         ),
+        (
+            "[[tls.also]]\ncertificate = 3\nprivate-key = \"k\"",
+            "2: [[tls.also]] certificate: expected text, found the number 3",
+        ),
         ("[[tls.also]]\ncertificate = \"c\"", "1: [[tls.also]] private-key: is missing; write [[tls.also]]"),
     ];
     for (text, begin) in cases {
