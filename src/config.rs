@@ -168,6 +168,11 @@ impl Config {
         Ok(Config { lines, ..config })
     }
 
+    /// Whether the file has `key` in `[section]`, or leaves it to the default.
+    pub fn says(&self, section: &'static str, key: &'static str) -> bool {
+        self.lines.contains_key(&(section, key))
+    }
+
     /// Where `key` of `[section]` stands, for a message: `FILE:LINE: [section] key`. What the file leaves out
     /// stands at no line.
     pub fn place(&self, section: &'static str, key: &'static str) -> String {

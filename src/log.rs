@@ -52,8 +52,8 @@ pub fn init(style: Style) {
         out.write_all(line(style, time, record.level(), &record.args().to_string()).as_bytes())
     });
     builder.init();
-    if wanted == Some(None) {
-        ::log::warn!("{LEVEL_VARIABLE}={written:?} is no level; write error, warn, info, debug or trace");
+    if let (Some(None), Some(text)) = (wanted, written) {
+        ::log::warn!("{LEVEL_VARIABLE}={text:?} is no level; write error, warn, info, debug or trace");
     }
 }
 

@@ -52,6 +52,12 @@ pub struct Account {
     pub mail: Option<PathBuf>,
 }
 
+impl User {
+    fn account(&self) -> Account {
+        Account { name: self.name.clone(), home: self.home.clone(), mail: self.mail.clone() }
+    }
+}
+
 /// The one answer to every failed attempt: it does not tell whether the user exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("wrong user or password")]
@@ -111,11 +117,14 @@ impl Authenticator {
             right = hash.verify(latin1_as_utf8(password).as_bytes()) & known.is_some();
         }
         match known {
-            Some(User { name, home, mail, .. }) if right => {
-                Ok(Account { name: name.clone(), home: home.clone(), mail: mail.clone() })
-            }
+            Some(user) if right => Ok(user.account()),
             _ => Err(Denied),
         }
+    }
+
+    /// All accounts of the file, in its order.
+    pub fn accounts(&self) -> Vec<Account> {
+        self.users().0.iter().map(User::account).collect()
     }
 
     /// What the password of `name` is compared with, and the user if there is one.

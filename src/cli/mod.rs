@@ -3,6 +3,7 @@
 //! Owns: the commands, their options, exit codes, how an error is shown.
 //! Does not know: how any of them does its work.
 
+pub mod check;
 #[cfg(feature = "demo")]
 mod demo;
 pub mod hash;
@@ -34,6 +35,12 @@ enum Command {
         config: PathBuf,
     },
     /// Read everything that serve would, and say in words what is wrong and how to mend it
+    Check {
+        /// The configuration file
+        #[arg(long, value_name = "FILE", default_value = CONFIG_PATH)]
+        config: PathBuf,
+    },
+    /// Make a line for the users file from a password
     Hash(hash::Options),
 }
 
@@ -55,6 +62,7 @@ pub fn run() -> ExitCode {
                 Err(error) => shown(Err::<(), _>(error), EX_CONFIG),
             }
         }
+        Command::Check { config } => check::run(&config),
         Command::Hash(options) => shown(hash::run(&options), 1),
     }
 }

@@ -148,7 +148,7 @@ impl<'a> Reader<'a> {
         for (name, place) in keys.iter().zip(&mut values) {
             let mut wrong = Vec::new();
             match table.remove(*name) {
-                Some(value) => *place = String::read(value, &mut wrong)?,
+                Some(value) => *place = String::read(value, &mut wrong).unwrap_or_default(),
                 None => wrong.push((at.clone(), format!("is missing; {shape}"))),
             }
             for (span, text) in wrong {

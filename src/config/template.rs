@@ -35,7 +35,7 @@ impl MaildirTemplate {
 #[derive(thiserror::Error, Clone, PartialEq, Eq, Debug)]
 pub enum TemplateError {
     /// A name that would lead elsewhere: `..`, `a/b`, or nothing where something must stand.
-    #[error("[mail] maildir: {{{placeholder}}} of the user {user} is {value:?}, which can be no part of a path")]
+    #[error("{{{placeholder}}} of the user {user} is {value:?}, which can be no part of a path")]
     Component {
         /// Who.
         user: UserName,
@@ -46,7 +46,7 @@ pub enum TemplateError {
     },
     /// `{home}`, and the users file names none.
     #[error(
-        "[mail] maildir begins with {{home}}, and the users file names none for {user}: \
+        "the users file names no home directory for {user}, and {{home}} needs one; \
          make its line {user}:PASSWORD::::/home/{user}"
     )]
     NoHome {
@@ -102,7 +102,11 @@ impl FromStr for MaildirTemplate {
 
     fn from_str(text: &str) -> Result<MaildirTemplate, NotATemplate> {
         refuse_foreign(text)?;
-        let parts = parts(text)?;
+        // A slash at the end would be doubled in every path below.
+        let parts = parts(match text.trim_end_matches('/') {
+            "" => text,
+            trimmed => trimmed,
+        })?;
         match parts.as_slice() {
             [Part::Home] => {}
             [Part::Home, Part::Literal(behind), ..] if behind.starts_with('/') => {}
@@ -206,6 +210,7 @@ mod tests {
         assert_eq!(at("/srv/{domain}/{local}/Maildir", None), "/srv/example.org/ada/Maildir");
         assert_eq!(at("{home}/Maildir", Some("/home/ada")), "/home/ada/Maildir");
         assert_eq!(at("{home}", Some("/home/ada")), "/home/ada");
+        assert_eq!(at("{home}/Maildir/", Some("/home/ada")), "/home/ada/Maildir");
     }
 
     #[test]

@@ -61,16 +61,19 @@ impl Facts {
         self.not_after.duration_since(now).ok().map(|left| left.as_secs() / DAY.as_secs())
     }
 
-    /// A sentence for each thing that will trouble somebody. The caller says of which file.
+    /// A sentence when the end is near or over; [`Facts::days_left`] tells which. The caller says of which file.
+    pub fn expiry(&self, now: SystemTime) -> Option<String> {
+        match self.days_left(now) {
+            None => Some("has expired: mail programs refuse it; renew it".to_owned()),
+            Some(1) => Some("expires in 1 day; renew it".to_owned()),
+            Some(days) if days < WARN_DAYS => Some(format!("expires in {days} days; renew it")),
+            Some(_) => None,
+        }
+    }
+
+    /// A sentence for each other thing that will trouble somebody.
     pub fn warnings(&self, now: SystemTime) -> Vec<String> {
         let mut warnings = Vec::new();
-        match self.days_left(now) {
-            None => warnings.push("has expired: mail programs refuse it; renew it".to_owned()),
-            Some(days) if days < WARN_DAYS => {
-                warnings.push(format!("expires in {days} {}; renew it", if days == 1 { "day" } else { "days" }));
-            }
-            Some(_) => {}
-        }
         if now < self.not_before {
             warnings.push("is not valid yet; look whether the clock of this machine is right".to_owned());
         }

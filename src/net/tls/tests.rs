@@ -166,7 +166,10 @@ fn facts_are_those_of_the_certificate() {
     assert_eq!(seconds(facts.not_after), 4_102_358_400);
     assert_eq!((facts.chain_length, facts.key), (2, KeyKind::EcdsaP256));
     assert!(facts.chain_complete && !facts.self_signed);
-    assert_eq!((facts.warnings(SystemTime::now()), facts.hints()), (vec![], vec![]));
+    assert_eq!(
+        (facts.expiry(SystemTime::now()), facts.warnings(SystemTime::now()), facts.hints()),
+        (None, vec![], vec![])
+    );
 }
 
 #[test]
@@ -175,11 +178,14 @@ fn the_time_left_is_counted_in_whole_days() {
     let facts = facts(&authority.pair("full", &["mail.example.org"]));
     let day = Duration::from_secs(24 * 3600);
     assert_eq!(facts.days_left(facts.not_after - 14 * day), Some(14));
-    assert!(facts.warnings(facts.not_after - 14 * day).is_empty());
-    let told = facts.warnings(facts.not_after - 14 * day + Duration::from_secs(1));
-    assert!(told[0].starts_with("expires in 13 days"), "{told:?}");
-    assert_eq!(facts.days_left(facts.not_after + Duration::from_secs(1)), None);
-    assert!(facts.warnings(facts.not_after + day)[0].starts_with("has expired"));
+    assert_eq!(facts.expiry(facts.not_after - 14 * day), None);
+    let second = Duration::from_secs(1);
+    let told = |before| facts.expiry(facts.not_after - before).unwrap();
+    assert!(told(14 * day - second).starts_with("expires in 13 days;"));
+    assert!(told(day).starts_with("expires in 1 day;"));
+    assert!(told(second).starts_with("expires in 0 days;"));
+    assert_eq!(facts.days_left(facts.not_after + second), None);
+    assert!(facts.expiry(facts.not_after + second).unwrap().starts_with("has expired"));
     assert!(facts.warnings(facts.not_before - day)[0].starts_with("is not valid yet"));
 }
 
