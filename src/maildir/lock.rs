@@ -23,11 +23,12 @@ pub struct MaildropId {
     inode: u64,
 }
 
-/// The lock on a maildrop, held until this and its [`Root`] are dropped.
+/// The lock on a maildrop, held until this is dropped.
 pub(super) struct Lock {
+    root: Root,
     id: MaildropId,
     /// The file that is locked where the directory can't be.
-    _file: Option<OwnedFd>,
+    file: Option<OwnedFd>,
 }
 
 impl Lock {
@@ -35,23 +36,40 @@ impl Lock {
     ///
     /// # Errors
     /// [`OpenError::Busy`], and whatever keeps the directory or the file from being locked.
-    pub(super) fn take(root: &Root) -> Result<Lock, OpenError> {
+    pub(super) fn take(root: Root) -> Result<Lock, OpenError> {
         let stat = rustix::fs::fstat(root.directory()).map_err(|errno| error(root.path(), "look at", errno))?;
         let id = MaildropId { device: stat.st_dev, inode: stat.st_ino };
         let locked = retry_on_intr(|| rustix::fs::flock(root.directory(), FlockOperation::NonBlockingLockExclusive));
-        match locked {
-            Ok(()) => Ok(Lock { id, _file: None }),
-            Err(Errno::WOULDBLOCK) => Err(OpenError::Busy(id)),
+        let file = match locked {
+            Ok(()) => None,
+            Err(Errno::WOULDBLOCK) => return Err(OpenError::Busy(id)),
             // NFS locks only what is open for writing, which a directory never is; others know no flock.
             Err(Errno::BADF | Errno::INVAL | Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::ISDIR) => {
-                Ok(Lock { id, _file: lock_file(root, id)? })
+                lock_file(&root, id)?
             }
-            Err(errno) => Err(error(root.path(), "lock", errno).into()),
-        }
+            Err(errno) => return Err(error(root.path(), "lock", errno).into()),
+        };
+        Ok(Lock { root, id, file })
+    }
+
+    /// The Maildir that is locked.
+    pub(super) fn root(&self) -> &Root {
+        &self.root
     }
 
     pub(super) fn id(&self) -> MaildropId {
         self.id
+    }
+}
+
+impl Drop for Lock {
+    /// Closing alone would do, but for a child process that was forked this instant: until it runs its program
+    /// it has a copy of the descriptor.
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(self.root.directory(), FlockOperation::Unlock);
+        if let Some(file) = &self.file {
+            let _ = rustix::fs::flock(file, FlockOperation::Unlock);
+        }
     }
 }
 
@@ -103,6 +121,10 @@ mod tests {
     use super::*;
     use crate::maildir::fixture::Fixture;
 
+    fn take(path: &Path) -> Result<Lock, OpenError> {
+        Lock::take(Root::open(path).unwrap())
+    }
+
     fn id_of(root: &Root) -> MaildropId {
         let stat = rustix::fs::fstat(root.directory()).unwrap();
         MaildropId { device: stat.st_dev, inode: stat.st_ino }
@@ -112,16 +134,14 @@ mod tests {
     fn a_second_session_is_told_whose_maildrop_it_is_whatever_path_it_takes() {
         let (fixture, other) = (Fixture::new(), Fixture::new());
         fixture.link("cur/..", "same");
-        let root = Root::open(fixture.path()).unwrap();
-        let lock = Lock::take(&root).unwrap();
+        let lock = take(fixture.path()).unwrap();
         for path in [fixture.path().to_owned(), fixture.path().join("same"), fixture.path().join("new/..")] {
-            let Err(OpenError::Busy(id)) = Lock::take(&Root::open(&path).unwrap()) else { panic!("{path:?} is free") };
+            let Err(OpenError::Busy(id)) = take(&path) else { panic!("{path:?} is free") };
             assert_eq!(id, lock.id());
         }
-        let other = Root::open(other.path()).unwrap();
-        assert_ne!(Lock::take(&other).unwrap().id(), lock.id());
-        drop((lock, root));
-        assert!(Lock::take(&Root::open(fixture.path()).unwrap()).is_ok());
+        assert_ne!(take(other.path()).unwrap().id(), lock.id());
+        drop(lock);
+        assert!(take(fixture.path()).is_ok());
         assert_eq!(fixture.names(""), ["cur", "new", "same", "tmp"], "nothing is written");
     }
 
@@ -137,11 +157,20 @@ mod tests {
             .unwrap();
         let mut line = String::new();
         BufReader::new(other.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let root = Root::open(fixture.path()).unwrap();
-        assert!(matches!(Lock::take(&root), Err(OpenError::Busy(id)) if id == id_of(&root)));
+        let id = id_of(&Root::open(fixture.path()).unwrap());
+        assert!(matches!(take(fixture.path()), Err(OpenError::Busy(busy)) if busy == id));
         drop(other.stdin.take());
         other.wait().unwrap();
-        assert!(Lock::take(&root).is_ok());
+        assert!(take(fixture.path()).is_ok());
+    }
+
+    #[test]
+    fn a_copy_of_the_descriptor_in_a_forked_process_does_not_keep_the_lock() {
+        let fixture = Fixture::new();
+        let lock = take(fixture.path()).unwrap();
+        let _copy = lock.root().directory().try_clone_to_owned().unwrap();
+        drop(lock);
+        assert!(take(fixture.path()).is_ok());
     }
 
     #[test]

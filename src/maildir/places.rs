@@ -129,6 +129,20 @@ mod tests {
     }
 
     #[test]
+    fn a_pass_that_was_not_quiet_proves_nothing() {
+        let fixture = Fixture::new();
+        fixture.put("new/1.a", "x");
+        let store = fixture.open();
+        fixture.settle();
+        let root = Root::open(fixture.path()).unwrap();
+        let mut places = elsewhere(&fixture, store.maildrop());
+        assert!(places.saw_all() && places.are_all(&root));
+        places.pass.as_mut().unwrap().quiet = false;
+        assert!(!places.saw_all() && !places.are_all(&root));
+        assert!(!Places::default().are_all(&root), "nor does no pass");
+    }
+
+    #[test]
     fn a_namesake_of_another_inode_counts_only_where_the_message_itself_is_gone() {
         let fixture = Fixture::new();
         fixture.put("new/1.a", "x");

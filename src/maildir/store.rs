@@ -25,7 +25,6 @@ use crate::maildrop::{Folder, Maildrop, Marks, MessageNumber};
 /// Holds one descriptor (two where the file system can't lock a directory), so that thousands of sessions can
 /// be open.
 pub struct Store {
-    root: Root,
     lock: Lock,
     maildrop: Arc<Maildrop>,
     places: Places,
@@ -78,10 +77,10 @@ impl Store {
             io::ErrorKind::NotFound => OpenError::NoMaildir { path: path.into() },
             _ => FileError { action: "open", path: path.into(), source }.into(),
         })?;
-        let lock = Lock::take(&root)?;
-        let (maildrop, places) = scan::scan::<C>(&root)?;
-        tmp::clean_now_and_then(&root);
-        Ok(Store { root, lock, maildrop: Arc::new(maildrop), places })
+        let lock = Lock::take(root)?;
+        let (maildrop, places) = scan::scan::<C>(lock.root())?;
+        tmp::clean_now_and_then(lock.root());
+        Ok(Store { lock, maildrop: Arc::new(maildrop), places })
     }
 
     /// The messages, as they were at login.
@@ -105,7 +104,7 @@ impl Store {
         let at_login = (self.maildrop.folder(message), self.maildrop.name(message));
         let located = self.places.of(message).map(|found| (found.folder, found.name));
         for (folder, name) in std::iter::once(at_login).chain(located) {
-            match self.root.open_file(folder, name) {
+            match self.lock.root().open_file(folder, name) {
                 Ok((file, stat)) if kind(&stat) == FileType::RegularFile => {
                     return Ok(self.opened(message, file.into(), &stat));
                 }
@@ -114,7 +113,7 @@ impl Store {
                 Err(errno) => return Err(self.unreadable(folder, name, errno)),
             }
         }
-        Err(if self.places.are_all(&self.root) { MessageError::Gone } else { MessageError::Moved })
+        Err(if self.places.are_all(self.lock.root()) { MessageError::Gone } else { MessageError::Moved })
     }
 
     fn opened(&self, message: MessageNumber, file: File, stat: &rustix::fs::Stat) -> OpenMessage {
@@ -125,7 +124,7 @@ impl Store {
     }
 
     fn unreadable(&self, folder: Folder, name: &[u8], errno: Errno) -> MessageError {
-        MessageError::Unreadable(self.root.error("open", folder, name, errno))
+        MessageError::Unreadable(self.lock.root().error("open", folder, name, errno))
     }
 
     /// Finds messages again that another program renamed: one pass over both directories, however many they are.
@@ -134,7 +133,7 @@ impl Store {
     /// # Errors
     /// Where a directory can't be read; what was known before stays known.
     pub fn locate(&mut self) -> Result<(), FileError> {
-        self.places = Places::locate(&self.root, &self.maildrop, |_, at_login| !at_login)?;
+        self.places = Places::locate(self.lock.root(), &self.maildrop, |_, at_login| !at_login)?;
         Ok(())
     }
 
@@ -144,7 +143,7 @@ impl Store {
     /// # Errors
     /// [`NotRemoved`] where not every removal is certain. All others are done nevertheless.
     pub fn update(self, marks: &Marks, mark_seen: bool) -> Result<Updated, NotRemoved> {
-        update::update(&self.root, &self.maildrop, self.places, marks, mark_seen)
+        update::update(self.lock.root(), &self.maildrop, self.places, marks, mark_seen)
     }
 }
 

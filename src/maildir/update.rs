@@ -92,7 +92,7 @@ impl Update<'_> {
     fn remove_all(&mut self, marks: &Marks) {
         let deleted = self.maildrop.numbers().filter(|&message| marks.is_deleted(message));
         let mut missing: Vec<_> = deleted.filter(|&message| !self.is_settled(message)).collect();
-        // What is not where it was may have been renamed (RFC 1939 knows no such thing; Maildirs do).
+        // What is not where it was may have been renamed.
         for round in 0..ROUNDS {
             if missing.is_empty() {
                 return;

@@ -155,6 +155,15 @@ fn messages_that_share_a_base_name_have_two_unique_ids() {
 }
 
 #[test]
+fn of_three_that_share_a_base_name_two_keep_their_unique_ids_when_one_goes() {
+    let fixture = Fixture::new();
+    fixture.put_all(["new/1.same", "cur/1.same:2,S", "cur/1.same:2,F"], "x");
+    let three = unique_ids(&fixture);
+    fixture.remove(&listed(&fixture)[0]);
+    assert_eq!(unique_ids(&fixture), three[1..]);
+}
+
+#[test]
 fn a_message_that_takes_the_hash_of_another_for_its_name_does_not_get_its_unique_id() {
     let fixture = Fixture::new();
     fixture.put("cur/a b", "x");

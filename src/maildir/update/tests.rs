@@ -96,11 +96,12 @@ fn of_ten_removals_the_three_that_fail_are_told_and_the_seven_are_done() {
         fixture.remove(&format!("new/1{n}.a"));
         fixture.directory(&format!("new/1{n}.a"));
     }
-    let marks = deleted(&store, 1..=9);
+    let mut marks = deleted(&store, 1..=9);
+    marks.retrieve(number(2));
     let error = store.update(&marks, true).unwrap_err();
     assert_eq!((error.failed, error.uncertain, error.of, error.temporary), (3, 0, 9, false));
     assert!(error.to_string().contains("cannot remove") && error.to_string().contains("new/12.a"), "{error}");
-    assert_eq!(fixture.names("new"), ["12.a", "15.a", "18.a"]);
+    assert_eq!(fixture.names("new"), ["12.a", "15.a", "18.a"], "what could not be removed stays as it is");
 }
 
 #[test]
@@ -116,6 +117,27 @@ fn an_immutable_message_remains_and_is_told() {
     let error = outcome.unwrap_err();
     assert_eq!((error.failed, error.of, error.temporary), (1, 3, false));
     assert_eq!(fixture.names("new"), ["12.a"]);
+}
+
+#[test]
+fn in_a_read_only_directory_everything_remains_and_is_told() {
+    use std::os::unix::fs::PermissionsExt;
+    let (fixture, store) = messages(2);
+    let new = fixture.at("new");
+    // Root may write whatever the mode says, but not where the directory itself is immutable.
+    let chattr = |flag: &str| Command::new("chattr").arg(flag).arg(&new).output();
+    let chmod = |mode| std::fs::set_permissions(&new, std::fs::Permissions::from_mode(mode)).unwrap();
+    chmod(0o500);
+    let immutable = chattr("+i").is_ok_and(|output| output.status.success());
+    let marks = deleted(&store, 1..=2);
+    let outcome = store.update(&marks, true);
+    let _ = chattr("-i");
+    chmod(0o700);
+    if immutable || !rustix::process::geteuid().is_root() {
+        let error = outcome.unwrap_err();
+        assert_eq!((error.failed, error.of, error.temporary), (2, 2, false));
+        assert_eq!(fixture.names("new"), ["11.a", "12.a"]);
+    }
 }
 
 #[test]
