@@ -225,6 +225,12 @@ impl Client {
         self.end.expect("an end")
     }
 
+    /// Sends the last command, reads to the end of the connection; how it ended.
+    pub fn end_by(&mut self, octets: &[u8]) -> End {
+        self.send(octets);
+        self.end()
+    }
+
     /// Reads what one read gives.
     pub fn one_read(&mut self) -> Vec<u8> {
         assert!(self.fill(), "the server closed");

@@ -23,7 +23,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
@@ -54,6 +54,7 @@ pub struct Server {
     real_names: HashMap<String, String>,
     maildirs: HashMap<String, Maildir>,
     child: Option<Child>,
+    open_files: Option<u32>,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -117,6 +118,19 @@ impl Server {
         panic!("the server has not ended within {DEADLINE:?}");
     }
 
+    /// Kills it and starts it anew.
+    pub fn restart(&mut self) {
+        let child = self.child.as_mut().expect("a server of our own");
+        child.kill().and_then(|()| child.wait()).expect("end the server");
+        self.start_again();
+    }
+
+    /// Starts one that has ended anew, on the same ports and files.
+    pub fn start_again(&mut self) {
+        self.child = Some(self.spawn());
+        assert!(self.greets(), "the server does not start again:\n{}", self.log());
+    }
+
     /// Whether the process is still there.
     pub fn is_running(&mut self) -> bool {
         self.child.as_mut().is_none_or(|child| child.try_wait().expect("look at the server").is_none())
@@ -176,6 +190,7 @@ impl Server {
             real_names: HashMap::new(),
             maildirs: HashMap::new(),
             child: None,
+            open_files: None,
             _folder: None,
         };
         for (user, _) in &builder.users {
@@ -192,6 +207,25 @@ impl Server {
             let path = self.mail_template.replace("{user}", self.name_of(user));
             self.maildirs.insert(user.clone(), Maildir::lay(Path::new(&path)));
         }
+    }
+
+    fn spawn(&self) -> Child {
+        let log = fs::File::options().create(true).append(true).open(self.folder.join("log")).expect("a log");
+        let binary = binary(&self.folder);
+        let mut command = match self.open_files {
+            None => Command::new(binary),
+            Some(limit) => {
+                let mut command = Command::new("prlimit");
+                command.arg(format!("--nofile={limit}:{limit}")).arg(binary);
+                command
+            }
+        };
+        command.arg("serve").arg("--config").arg(self.folder.join("poppet.toml")).current_dir(&self.folder);
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("the log")).stderr(log);
+        if let Some(owner) = unprivileged() {
+            command.uid(owner).gid(owner);
+        }
+        command.spawn().expect("start the server")
     }
 
     fn greets(&mut self) -> bool {
@@ -275,6 +309,7 @@ impl Builder {
             real_names: HashMap::new(),
             maildirs: HashMap::new(),
             child: None,
+            open_files: self.open_files,
             _folder: Some(folder),
         };
         let mail = server.folder.join("mail");
@@ -284,7 +319,7 @@ impl Builder {
         }
         self.write_files(&server, &authority);
         server.lay_maildirs(self);
-        server.child = Some(self.spawn(&server.folder));
+        server.child = Some(server.spawn());
         server
     }
 
@@ -325,29 +360,11 @@ impl Builder {
         if !also.is_empty() {
             settings.insert("tls.also".into(), format!("[{}]", also.join(", ")));
         }
-        let users: String = self.users.iter().map(|(name, password)| format!("{name}:{{PLAIN}}{password}\n")).collect();
+        let users: String =
+            self.users.iter().map(|(name, password)| format!("{name}:{{PLAIN}}{password}::::::\n")).collect();
         settings.insert("users.file".into(), format!("\"{}\"", write("users", &users)));
         settings.extend(self.settings.clone());
         write("poppet.toml", &toml(&settings));
-    }
-
-    fn spawn(&self, folder: &Path) -> Child {
-        let log = fs::File::create(folder.join("log")).expect("a log");
-        let binary = binary(folder);
-        let mut command = match self.open_files {
-            None => Command::new(binary),
-            Some(limit) => {
-                let mut command = Command::new("prlimit");
-                command.arg(format!("--nofile={limit}:{limit}")).arg(binary);
-                command
-            }
-        };
-        command.arg("serve").arg("--config").arg(folder.join("poppet.toml")).current_dir(folder);
-        command.stdin(std::process::Stdio::null()).stdout(log.try_clone().expect("the log")).stderr(log);
-        if let Some(owner) = unprivileged() {
-            command.uid(owner).gid(owner);
-        }
-        command.spawn().expect("start the server")
     }
 }
 
