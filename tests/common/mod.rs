@@ -1,0 +1,458 @@
+//! The harness of the black-box tests: a server of its own for each test, and what talks to it.
+//!
+//! Owns: how a server is configured, started, asked and ended; what is skipped where something is missing.
+//! Does not know: anything of poppet but its command line and its configuration file.
+//!
+//! `POPPET_UNDER_TEST=host:port` runs the cases against any other POP3 server, which proves the cases themselves:
+//! `POPPET_UNDER_TEST_TLS=host:port` is its TLS port, `POPPET_UNDER_TEST_CA=FILE` the PEM that vouches for it, and
+//! `POPPET_UNDER_TEST_MAILDIR=/path/{user}` where it looks for mail. Any user must get in with the password `secret`.
+//! `POPPET_TEST_ALL=1` turns what would be skipped for want of a program into a failure.
+
+// Each test crate uses a part of this.
+#![allow(dead_code)]
+
+pub mod certificates;
+pub mod client;
+pub mod maildir;
+pub mod process;
+pub mod script;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+pub use certificates::Authority;
+pub use client::{Channel, Client};
+pub use maildir::Maildir;
+
+/// How long anything may take before a test calls it a hang. Generous: nothing here measures time.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+/// The user that every server has unless the builder names others.
+pub const USER: &str = "ada";
+/// That user's password, and everybody's on a server that is not ours.
+pub const PASSWORD: &str = "secret";
+
+/// A running server. Dropping it ends it, and shows its log where the test failed.
+pub struct Server {
+    /// Where it speaks clear text until STLS.
+    pub plain: SocketAddr,
+    /// Where it speaks TLS from the first octet; [`Server::plain`] where it has none.
+    pub tls: SocketAddr,
+    /// PEM of the authority that vouches for `localhost` and `127.0.0.1`.
+    pub ca_file: PathBuf,
+    /// The folder with everything of this server: configuration, users, mail, log.
+    pub folder: PathBuf,
+    speaks_tls: bool,
+    mail_template: String,
+    real_names: HashMap<String, String>,
+    maildirs: HashMap<String, Maildir>,
+    child: Option<Child>,
+    open_files: Option<u32>,
+    _folder: Option<tempfile::TempDir>,
+}
+
+/// What a server is to be like, before it is started.
+#[derive(Default)]
+pub struct Builder {
+    settings: BTreeMap<String, String>,
+    users: Vec<(String, String)>,
+    without_tls: bool,
+    open_files: Option<u32>,
+    certificates: Vec<(String, rcgen::CertifiedKey<rcgen::KeyPair>)>,
+}
+
+impl Server {
+    /// A server with TLS and the user [`USER`].
+    pub fn start() -> Server {
+        Server::builder().start()
+    }
+
+    /// What to set before the start.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The Maildir of `user`, one of those named to the builder.
+    pub fn maildir(&self, user: &str) -> Maildir {
+        self.maildirs.get(user).unwrap_or_else(|| panic!("the test names no user {user}")).clone()
+    }
+
+    /// What `user` is called on the wire: itself, or a fresh name on a server that is not ours.
+    pub fn name_of<'a>(&'a self, user: &'a str) -> &'a str {
+        self.real_names.get(user).map_or(user, String::as_str)
+    }
+
+    /// What the server wrote to standard error.
+    pub fn log(&self) -> String {
+        fs::read(self.folder.join("log")).map_or_else(|_| String::new(), |log| String::from_utf8_lossy(&log).into())
+    }
+
+    /// The id of the server's process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("a server of our own").id()
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        let pid = rustix::process::Pid::from_child(self.child.as_ref().expect("a server of our own"));
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("SIGTERM");
+    }
+
+    /// Waits for the process to end by itself; whether it said success.
+    pub fn wait(&mut self) -> bool {
+        let child = self.child.as_mut().expect("a server of our own");
+        let until = Instant::now() + DEADLINE;
+        while Instant::now() < until {
+            if let Some(status) = child.try_wait().expect("wait for the server") {
+                return status.success();
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the server has not ended within {DEADLINE:?}");
+    }
+
+    /// Kills it and starts it anew.
+    pub fn restart(&mut self) {
+        let child = self.child.as_mut().expect("a server of our own");
+        child.kill().and_then(|()| child.wait()).expect("end the server");
+        self.start_again();
+    }
+
+    /// Starts one that has ended anew, on the same ports and files.
+    pub fn start_again(&mut self) {
+        self.child = Some(self.spawn());
+        assert!(self.greets(), "the server does not start again:\n{}", self.log());
+    }
+
+    /// Whether the process is still there.
+    pub fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| child.try_wait().expect("look at the server").is_none())
+    }
+
+    /// A client over clear text that has read the greeting.
+    pub fn connect(&self) -> Client {
+        self.connect_over(Channel::Plain)
+    }
+
+    /// A client over TLS from the first octet that has read the greeting.
+    pub fn connect_tls(&self) -> Client {
+        self.connect_over(Channel::Tls)
+    }
+
+    /// A client that has read the greeting, said STLS and shaken hands.
+    pub fn connect_stls(&self) -> Client {
+        self.connect_over(Channel::Stls)
+    }
+
+    /// A client that has read the greeting, over any of the three.
+    pub fn connect_over(&self, channel: Channel) -> Client {
+        Client::connect(self, channel)
+    }
+
+    /// A client of `user` that has logged in.
+    pub fn log_in(&self, user: &str) -> Client {
+        let mut client = self.connect();
+        client.log_in(self.name_of(user), PASSWORD);
+        client
+    }
+
+    /// The ways to this server.
+    pub fn channels(&self) -> &'static [Channel] {
+        if self.speaks_tls { &[Channel::Plain, Channel::Stls, Channel::Tls] } else { &[Channel::Plain] }
+    }
+
+    /// A socket that has read nothing yet.
+    pub fn socket(&self) -> TcpStream {
+        let socket = TcpStream::connect_timeout(&self.plain, DEADLINE).expect("connect");
+        socket.set_nodelay(true).expect("no delay");
+        socket
+    }
+
+    fn foreign(builder: &Builder, address: &str) -> Server {
+        let resolve = |text: &str| text.to_socket_addrs().ok().and_then(|mut all| all.next()).expect("host:port");
+        let plain = resolve(address);
+        let tls = env::var("POPPET_UNDER_TEST_TLS").ok().map(|text| resolve(&text));
+        let mail_template = env::var("POPPET_UNDER_TEST_MAILDIR").expect("POPPET_UNDER_TEST_MAILDIR=/path/{user}");
+        let mut server = Server {
+            plain,
+            tls: tls.unwrap_or(plain),
+            ca_file: env::var_os("POPPET_UNDER_TEST_CA").unwrap_or_default().into(),
+            folder: PathBuf::new(),
+            speaks_tls: tls.is_some() && !builder.without_tls,
+            mail_template,
+            real_names: HashMap::new(),
+            maildirs: HashMap::new(),
+            child: None,
+            open_files: None,
+            _folder: None,
+        };
+        for (user, _) in &builder.users {
+            static RUN: AtomicU32 = AtomicU32::new(0);
+            let fresh = format!("{user}-{}-{}", std::process::id(), RUN.fetch_add(1, Ordering::Relaxed));
+            server.real_names.insert(user.clone(), fresh);
+        }
+        server.lay_maildirs(builder);
+        server
+    }
+
+    fn lay_maildirs(&mut self, builder: &Builder) {
+        for (user, _) in &builder.users {
+            let path = self.mail_template.replace("{user}", self.name_of(user));
+            self.maildirs.insert(user.clone(), Maildir::lay(Path::new(&path)));
+        }
+    }
+
+    fn spawn(&self) -> Child {
+        let log = fs::File::options().create(true).append(true).open(self.folder.join("log")).expect("a log");
+        let binary = binary(&self.folder);
+        let mut command = match self.open_files {
+            None => Command::new(binary),
+            Some(limit) => {
+                let mut command = Command::new("prlimit");
+                command.arg(format!("--nofile={limit}:{limit}")).arg(binary);
+                command
+            }
+        };
+        command.arg("serve").arg("--config").arg(self.folder.join("poppet.toml")).current_dir(&self.folder);
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("the log")).stderr(log);
+        if let Some(owner) = unprivileged() {
+            command.uid(owner).gid(owner);
+        }
+        command.spawn().expect("start the server")
+    }
+
+    fn greets(&mut self) -> bool {
+        let until = Instant::now() + DEADLINE;
+        while Instant::now() < until && self.is_running() {
+            if TcpStream::connect_timeout(&self.plain, DEADLINE).is_ok() {
+                return true;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        false
+    }
+}
+
+impl Builder {
+    /// Sets `section.key` of the configuration file to `value`, which is TOML: `("limits.login-time", "\"2s\"")`.
+    pub fn config(mut self, key: &str, value: &str) -> Builder {
+        self.settings.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// A user, who has an empty Maildir.
+    pub fn user(mut self, name: &str, password: &str) -> Builder {
+        self.users.push((name.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// Whether there is a certificate. There is unless this says no.
+    pub fn tls(mut self, wanted: bool) -> Builder {
+        self.without_tls = !wanted;
+        self
+    }
+
+    /// A further certificate, for `name`.
+    pub fn certificate_also(mut self, name: &str, authority: &Authority) -> Builder {
+        self.certificates.push((name.to_owned(), authority.certify(&[name])));
+        self
+    }
+
+    /// How many files the process may have open.
+    pub fn open_files(mut self, limit: u32) -> Builder {
+        self.open_files = Some(limit);
+        self
+    }
+
+    /// Starts it, and comes back when it answers.
+    pub fn start(mut self) -> Server {
+        if self.users.is_empty() {
+            self.users.push((USER.into(), PASSWORD.into()));
+        }
+        if let Ok(address) = env::var("POPPET_UNDER_TEST") {
+            return Server::foreign(&self, &address);
+        }
+        for _ in 0..5 {
+            let mut server = self.launch();
+            if server.greets() {
+                return server;
+            }
+            // Another process may have taken a port between our look and the server's bind.
+            assert!(server.log().contains("in use"), "the server does not start:\n{}", server.log());
+        }
+        panic!("no free port in five tries");
+    }
+
+    fn launch(&self) -> Server {
+        let folder = tempfile::Builder::new().prefix("poppet-test-").tempdir().expect("a temporary folder");
+        let path = folder.path().to_owned();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("open the folder");
+        if let Some(owner) = unprivileged() {
+            chown(&path, Some(owner), Some(owner)).expect("hand the folder over");
+        }
+        let [plain, tls] = free_ports();
+        let authority = Authority::new();
+        let mut server = Server {
+            plain,
+            tls,
+            ca_file: path.join("ca.pem"),
+            mail_template: path.join("mail/{user}").display().to_string(),
+            folder: path,
+            speaks_tls: !self.without_tls,
+            real_names: HashMap::new(),
+            maildirs: HashMap::new(),
+            child: None,
+            open_files: self.open_files,
+            _folder: Some(folder),
+        };
+        let mail = server.folder.join("mail");
+        fs::create_dir(&mail).expect("a folder for mail");
+        if let Some(owner) = unprivileged() {
+            chown(&mail, Some(owner), Some(owner)).expect("hand the folder over");
+        }
+        self.write_files(&server, &authority);
+        server.lay_maildirs(self);
+        server.child = Some(server.spawn());
+        server
+    }
+
+    fn write_files(&self, server: &Server, authority: &Authority) {
+        let write = |name: &str, text: &str| {
+            let file = server.folder.join(name);
+            fs::write(&file, text).unwrap_or_else(|error| panic!("write {}: {error}", file.display()));
+            if let Some(owner) = unprivileged() {
+                chown(&file, Some(owner), Some(owner)).expect("hand the file over");
+            }
+            file.display().to_string()
+        };
+        let mut settings = BTreeMap::from([
+            ("listen.pop3".to_owned(), format!("[\"{}\"]", server.plain)),
+            ("mail.maildir".to_owned(), format!("\"{}\"", server.mail_template)),
+            // A test that guesses wrong must not slow the next one down.
+            ("login.penalty-free".to_owned(), "[\"127.0.0.0/8\"]".to_owned()),
+            ("limits.connections-per-address".to_owned(), "1000".to_owned()),
+        ]);
+        write("ca.pem", &authority.pem());
+        if !self.without_tls {
+            let pair = authority.certify(&["localhost", "127.0.0.1"]);
+            settings.insert("listen.pop3s".into(), format!("[\"{}\"]", server.tls));
+            settings.insert("tls.certificate".into(), format!("\"{}\"", write("cert.pem", &pair.cert.pem())));
+            settings.insert(
+                "tls.private-key".into(),
+                format!("\"{}\"", write("key.pem", &pair.signing_key.serialize_pem())),
+            );
+        } else {
+            settings.insert("listen.pop3s".into(), "[]".into());
+        }
+        let mut also = Vec::new();
+        for (name, pair) in &self.certificates {
+            let certificate = write(&format!("{name}.pem"), &pair.cert.pem());
+            let key = write(&format!("{name}.key"), &pair.signing_key.serialize_pem());
+            also.push(format!("{{ certificate = \"{certificate}\", private-key = \"{key}\" }}"));
+        }
+        if !also.is_empty() {
+            settings.insert("tls.also".into(), format!("[{}]", also.join(", ")));
+        }
+        let users: String =
+            self.users.iter().map(|(name, password)| format!("{name}:{{PLAIN}}{password}::::::\n")).collect();
+        settings.insert("users.file".into(), format!("\"{}\"", write("users", &users)));
+        settings.extend(self.settings.clone());
+        write("poppet.toml", &toml(&settings));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+            if thread::panicking() {
+                eprintln!("---- log of the server ----\n{}---- end of the log ----", self.log());
+            }
+        } else {
+            for maildir in self.maildirs.values() {
+                maildir.remove();
+            }
+        }
+    }
+}
+
+/// Whether the server under test is poppet, started by this test. Says `skipped` where it is not.
+pub fn ours() -> bool {
+    let ours = env::var_os("POPPET_UNDER_TEST").is_none();
+    if !ours {
+        eprintln!("skipped: needs its own server");
+    }
+    ours
+}
+
+/// Whether `program` is on the path. Says `skipped` where it is not, and fails where `POPPET_TEST_ALL=1`.
+pub fn needs(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found =
+        env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]).any(|at| at.join(program).is_file());
+    found || skipped(program)
+}
+
+/// Whether the test runs as root. Says `skipped` where it does not, and fails where `POPPET_TEST_ALL=1`.
+pub fn needs_root() -> bool {
+    rustix::process::geteuid().is_root() || skipped("root")
+}
+
+fn skipped(what: &str) -> bool {
+    assert!(env::var("POPPET_TEST_ALL").as_deref() != Ok("1"), "needs {what}");
+    eprintln!("skipped: needs {what}");
+    false
+}
+
+/// Tries `question` until it says yes; panics with `what` at the deadline.
+pub fn eventually(what: &str, mut question: impl FnMut() -> bool) {
+    let until = Instant::now() + DEADLINE;
+    while !question() {
+        assert!(Instant::now() < until, "not within {DEADLINE:?}: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Whom the server runs as where the tests run as root: `nobody`, so that permissions mean something.
+fn unprivileged() -> Option<u32> {
+    rustix::process::geteuid().is_root().then_some(65534)
+}
+
+/// The program, where an unprivileged user can reach it: a build below `/root` is copied.
+fn binary(folder: &Path) -> PathBuf {
+    let built = Path::new(env!("CARGO_BIN_EXE_poppet"));
+    let open = |path: &Path| fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o001 != 0);
+    if unprivileged().is_none() || built.ancestors().all(open) {
+        return built.to_owned();
+    }
+    let copy = folder.join("poppet");
+    fs::copy(built, &copy).expect("copy the program");
+    copy
+}
+
+fn free_ports() -> [SocketAddr; 2] {
+    let found = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    found.map(|listener| listener.local_addr().expect("its address"))
+}
+
+fn toml(settings: &BTreeMap<String, String>) -> String {
+    let mut text = String::new();
+    let mut open = "";
+    for (key, value) in settings {
+        let (section, key) = key.split_once('.').expect("section.key");
+        if section != open {
+            writeln!(text, "[{section}]").expect("a string");
+            open = section;
+        }
+        writeln!(text, "{key} = {value}").expect("a string");
+    }
+    text
+}
