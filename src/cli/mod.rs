@@ -1,5 +1,78 @@
 //! The command line.
-/// Runs the program.
-pub fn run() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+//!
+//! Owns: the commands, their options, exit codes, how an error is shown.
+//! Does not know: how any of them does its work.
+
+pub mod check;
+#[cfg(feature = "demo")]
+mod demo;
+pub mod hash;
+mod serve;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::{config::defaults::CONFIG_PATH, log::Style};
+
+/// A minimal POP3 server for Maildirs.
+#[derive(Parser, Debug)]
+#[command(name = "poppet", version, about, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Serve sample mail from a temporary folder, on 127.0.0.1 ports 1110 and 1995
+    #[cfg(feature = "demo")]
+    Demo,
+    /// Serve mail
+    Serve {
+        /// The configuration file
+        #[arg(long, value_name = "FILE", default_value = CONFIG_PATH)]
+        config: PathBuf,
+    },
+    /// Read everything that serve would, and say in words what is wrong and how to mend it
+    Check {
+        /// The configuration file
+        #[arg(long, value_name = "FILE", default_value = CONFIG_PATH)]
+        config: PathBuf,
+    },
+    /// Make a line for the users file from a password
+    Hash(hash::Options),
+}
+
+/// The configuration is wrong (EX_CONFIG of sysexits.h).
+const EX_CONFIG: u8 = 78;
+
+/// Runs the program: reads its arguments, does what they say.
+pub fn run() -> ExitCode {
+    match Arguments::parse().command {
+        #[cfg(feature = "demo")]
+        Command::Demo => {
+            crate::log::init(Style::Demo);
+            shown(demo::run(), 1)
+        }
+        Command::Serve { config } => {
+            crate::log::init(Style::of_stderr());
+            match serve::prepare(&config) {
+                Ok(settings) => shown(crate::server::serve(settings), 1),
+                Err(error) => shown(Err::<(), _>(error), EX_CONFIG),
+            }
+        }
+        Command::Check { config } => check::run(&config),
+        Command::Hash(options) => shown(hash::run(&options), 1),
+    }
+}
+
+fn shown(done: Result<(), impl std::fmt::Display>, code: u8) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("poppet: {error}");
+            ExitCode::from(code)
+        }
+    }
 }

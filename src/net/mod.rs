@@ -1,1 +1,9 @@
-//! Octets over `Read` and `Write`, in clear text or TLS. Knows no mio and no protocol.
+//! Octets over `Read` and `Write`, in clear text or TLS.
+//!
+//! Owns: what waits to be sent, how TLS is spoken, which certificates there are.
+//! Does not know: mio, what the octets mean, who the client is.
+
+pub mod outbox;
+pub mod tls;
+
+pub mod transport;

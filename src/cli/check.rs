@@ -1,0 +1,235 @@
+//! `poppet check`: looks at everything that `serve` would, and says in sentences what is wrong and how to mend it.
+//!
+//! Owns: which things are looked at, in which order, and the sentences about ports, certificates, users.
+//! Does not know: how any of these is read; changes nothing.
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use crate::auth::{Account, Authenticator, UsersError};
+use crate::config::Config;
+use crate::net::tls::{self, CertificateFiles, Facts};
+
+mod maildirs;
+mod serving;
+
+use serving::Serving;
+
+/// Prints a line for each finding and one that sums up. 0 when `serve` would do its work, else 78 (`EX_CONFIG`).
+pub fn run(config_path: &Path) -> ExitCode {
+    let findings = examine(config_path, users_of);
+    let mut out = io::stdout().lock();
+    for finding in &findings {
+        // Whoever closed the pipe has read enough.
+        let _ = writeln!(out, "{finding}");
+    }
+    let _ = writeln!(out, "{}", sum(&findings));
+    if count(&findings, Verdict::Error) == 0 { ExitCode::SUCCESS } else { ExitCode::from(EX_CONFIG) }
+}
+
+/// One line of the answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Finding {
+    /// How bad it is.
+    pub verdict: Verdict,
+    /// A sentence that names the file, the line where there is one, and the mend.
+    pub text: String,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// Works, and somebody should know.
+    Warning,
+    /// `serve` would not start, or somebody could not use it.
+    Error,
+}
+
+/// The accounts of the users file, or a sentence for each of its bad lines.
+fn users_of(path: &Path) -> Result<Vec<Account>, Vec<String>> {
+    match Authenticator::open(path) {
+        Ok(authenticator) => Ok(authenticator.accounts()),
+        Err(UsersError::Lines { path, lines }) => {
+            Err(lines.iter().map(|line| format!("{}: {line}", path.display())).collect())
+        }
+        Err(error) => Err(vec![error.to_string()]),
+    }
+}
+
+/// Looks at everything. `users` reads the users file; what is wrong with it comes as one sentence a line. A configuration file with problems is all that is looked at: what it leaves unsaid
+/// would have to be guessed.
+pub fn examine(config_path: &Path, users: impl FnOnce(&Path) -> Result<Vec<Account>, Vec<String>>) -> Vec<Finding> {
+    let config = match Config::load(config_path) {
+        Ok(config) => config,
+        Err(error) => return error.problems.iter().map(|problem| Finding::error(problem.to_string())).collect(),
+    };
+    let mut findings = vec![Finding::ok(format!("{}: every line is understood", config_path.display()))];
+    findings.extend(config.not_in_force().into_iter().map(Finding::warning));
+    ports(&config, &mut findings);
+    certificates(&config, SystemTime::now(), &mut findings);
+    let (serving, told) = Serving::of(&config);
+    findings.extend(told);
+    let accounts = accounts(&config, users, &mut findings);
+    for account in &accounts {
+        maildirs::look(account, &config, &serving, &mut findings);
+    }
+    findings
+}
+
+impl Finding {
+    fn ok(text: String) -> Finding {
+        Finding { verdict: Verdict::Ok, text }
+    }
+
+    fn warning(text: String) -> Finding {
+        Finding { verdict: Verdict::Warning, text }
+    }
+
+    fn error(text: String) -> Finding {
+        Finding { verdict: Verdict::Error, text }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = match self.verdict {
+            Verdict::Ok => "ok",
+            Verdict::Warning => "warning",
+            Verdict::Error => "error",
+        };
+        write!(f, "{verdict}: {}", self.text)
+    }
+}
+
+fn sum(findings: &[Finding]) -> String {
+    let plural = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let errors = count(findings, Verdict::Error);
+    let warnings = count(findings, Verdict::Warning);
+    match (errors, warnings) {
+        (0, 0) => "All is well.".to_owned(),
+        (0, _) => format!("poppet can serve; {} to look at.", plural(warnings, "warning")),
+        _ => format!("{} to mend, {}.", plural(errors, "error"), plural(warnings, "warning")),
+    }
+}
+
+fn count(findings: &[Finding], verdict: Verdict) -> usize {
+    findings.iter().filter(|finding| finding.verdict == verdict).count()
+}
+
+fn ports(config: &Config, findings: &mut Vec<Finding>) {
+    for (key, addresses) in [("pop3", &config.listen.pop3), ("pop3s", &config.listen.pop3s)] {
+        let place = config.place("listen", key);
+        findings.extend(addresses.iter().map(|&address| port(&place, address, TcpListener::bind(address).map(drop))));
+    }
+}
+
+/// What `bound` says of the port; the listener itself is gone already.
+fn port(place: &str, address: SocketAddr, bound: io::Result<()>) -> Finding {
+    let Err(error) = bound else { return Finding::ok(format!("{place}: {address} is free")) };
+    let v4 = format!("0.0.0.0:{}", address.port());
+    match rustix::io::Errno::from_io_error(&error) {
+        // `check` beside a running server is the common case, and no reason to fail.
+        Some(rustix::io::Errno::ADDRINUSE) => Finding::warning(format!(
+            "{place}: {address} is in use; if that is not poppet itself, end the other program or choose another port"
+        )),
+        Some(rustix::io::Errno::ACCESS) => Finding::error(format!(
+            "{place}: {address} is not for this user to take: ports below 1024 need root, the capability \
+             CAP_NET_BIND_SERVICE, or sockets handed over by systemd; run check as the user that runs serve"
+        )),
+        Some(rustix::io::Errno::ADDRNOTAVAIL) => Finding::error(format!(
+            "{place}: {address} is no address of this machine; write one that `ip address` shows, or {v4:?} for all"
+        )),
+        Some(rustix::io::Errno::AFNOSUPPORT) => {
+            Finding::error(format!("{place}: {address} needs IPv6, which this machine lacks; write {v4:?}"))
+        }
+        _ => Finding::error(format!("{place}: {address} can't be taken: {error}")),
+    }
+}
+
+fn certificates(config: &Config, now: SystemTime, findings: &mut Vec<Finding>) {
+    let Some(tls) = &config.tls else {
+        findings.push(Finding::warning(
+            "there is no section [tls]: no STLS and no port 995, and whoever is not in [login] plaintext-from \
+             can't log in; add certificate and private-key below [tls]"
+                .to_owned(),
+        ));
+        return;
+    };
+    for (at, pair) in tls.pairs.iter().enumerate() {
+        let place = config.place("tls", if at == 0 { "certificate" } else { "also" });
+        match tls::load(std::slice::from_ref(pair)) {
+            Ok(loaded) => {
+                loaded.facts.iter().for_each(|facts| certificate(&place, pair, facts, now, findings));
+                findings.extend(readable_by_all(&pair.private_key, "the private key", "600"));
+            }
+            Err(error) => findings.push(Finding::error(format!("{place}: {error}"))),
+        }
+    }
+}
+
+fn certificate(place: &str, pair: &CertificateFiles, facts: &Facts, now: SystemTime, findings: &mut Vec<Finding>) {
+    let path = pair.certificate.display();
+    let names = if facts.names.is_empty() { "no name".to_owned() } else { facts.names.join(", ") };
+    let days = facts.days_left(now);
+    if let Some(days) = days {
+        findings.push(Finding::ok(format!(
+            "{place}: {path} belongs to its private key ({}), is for {names}, and has {days} days left",
+            facts.key
+        )));
+    }
+    let expiry = facts.expiry(now).map(|told| format!("{place}: {path} {told}"));
+    findings.extend(expiry.map(if days.is_some() { Finding::warning } else { Finding::error }));
+    findings.extend(facts.warnings(now).iter().map(|told| Finding::warning(format!("{place}: {path} {told}"))));
+    findings.extend(facts.hints().into_iter().map(|hint| Finding::ok(format!("{place}: {path} {hint}"))));
+}
+
+fn accounts(
+    config: &Config,
+    users: impl FnOnce(&Path) -> Result<Vec<Account>, Vec<String>>,
+    findings: &mut Vec<Finding>,
+) -> Vec<Account> {
+    let path = &config.users.file;
+    match users(path) {
+        Ok(accounts) if accounts.is_empty() => {
+            let text = format!(
+                "{}: {} names nobody, so nobody can log in; add a line that `poppet hash` prints",
+                config.place("users", "file"),
+                path.display()
+            );
+            findings.push(Finding::warning(text));
+            accounts
+        }
+        Ok(accounts) => {
+            findings.push(Finding::ok(format!(
+                "{}: every line is understood, users: {}",
+                path.display(),
+                accounts.len()
+            )));
+            findings.extend(readable_by_all(path, "the password hashes", "640"));
+            accounts
+        }
+        Err(problems) => {
+            findings.extend(problems.into_iter().map(Finding::error));
+            Vec::new()
+        }
+    }
+}
+
+fn readable_by_all(path: &Path, what: &str, mode: &str) -> Option<Finding> {
+    let open = std::fs::metadata(path).is_ok_and(|it| it.mode() & 0o004 != 0);
+    let path = path.display();
+    open.then(|| Finding::warning(format!("{path}: every user of this machine can read {what}: chmod {mode} {path}")))
+}
+
+/// `EX_CONFIG` of sysexits.h: systemd and scripts know it as "the configuration is at fault".
+const EX_CONFIG: u8 = 78;
+
+#[cfg(test)]
+mod tests;

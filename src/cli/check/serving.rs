@@ -1,0 +1,177 @@
+//! Whom the server runs as, and what the file system lets that user do.
+//!
+//! Owns: /etc/passwd and /etc/group as far as needed, permission bits.
+//! Does not know: what the paths are for. Access control lists are seen for the own user only.
+
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Access;
+
+use super::Finding;
+use crate::config::Config;
+
+/// The user that would open the Maildirs.
+pub(super) struct Serving {
+    /// As in /etc/passwd, or the number.
+    pub(super) name: String,
+    pub(super) uid: u32,
+    gids: Vec<u32>,
+    /// Nobody else: the kernel can be asked.
+    is_me: bool,
+}
+
+/// What the server would be refused.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) struct Refused {
+    /// The Maildir's directory, or one above it.
+    pub(super) path: PathBuf,
+    pub(super) why: String,
+}
+
+impl Serving {
+    /// Whoever runs this, and if that is root, whom `[process] user` names.
+    pub(super) fn of(config: &Config) -> (Serving, Option<Finding>) {
+        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+        let (passwd, group) = (read("/etc/passwd"), read("/etc/group"));
+        let me = Serving::me(&passwd);
+        if me.uid != 0 || !config.says("process", "user") {
+            return (me, None);
+        }
+        match Serving::named(&config.process.user, &passwd, &group) {
+            Some(serving) => (serving, None),
+            None => {
+                let told = format!(
+                    "{}: there is no user {:?}; make it (useradd --system {1}), or name one that there is",
+                    config.place("process", "user"),
+                    config.process.user
+                );
+                (me, Some(Finding::warning(told)))
+            }
+        }
+    }
+
+    fn me(passwd: &str) -> Serving {
+        let uid = rustix::process::geteuid().as_raw();
+        Serving { name: name_of(uid, passwd), uid, gids: Vec::new(), is_me: true }
+    }
+
+    fn named(name: &str, passwd: &str, group: &str) -> Option<Serving> {
+        let fields: Vec<&str> =
+            passwd.lines().map(|line| line.split(':').collect()).find(|it: &Vec<_>| it[0] == name)?;
+        let mut gids = vec![fields.get(3)?.parse().ok()?];
+        gids.extend(group.lines().filter_map(|line| {
+            let fields: Vec<&str> = line.split(':').collect();
+            let is_member = fields.get(3)?.split(',').any(|member| member == name);
+            is_member.then(|| fields[2].parse::<u32>().ok())?
+        }));
+        Some(Serving { name: name.to_owned(), uid: fields[2].parse().ok()?, gids, is_me: false })
+    }
+
+    /// Somebody else, of no group.
+    #[cfg(test)]
+    pub(super) fn for_test(name: &str, uid: u32) -> Serving {
+        Serving { name: name.to_owned(), uid, gids: Vec::new(), is_me: false }
+    }
+
+    /// Whether the server may read, write or enter `path`.
+    pub(super) fn may(&self, path: &Path, need: Access) -> Result<(), Refused> {
+        if self.is_me {
+            return rustix::fs::access(path, need)
+                .map_err(|error| Refused { path: path.to_owned(), why: io::Error::from(error).to_string() });
+        }
+        let above = path.ancestors().skip(1).map(|folder| (folder, Access::EXEC_OK));
+        for (at, need) in above.filter(|(folder, _)| !folder.as_os_str().is_empty()).chain([(path, need)]) {
+            let refused = |why| Refused { path: at.to_owned(), why };
+            let metadata = std::fs::metadata(at).map_err(|error| refused(error.to_string()))?;
+            let (owner, group, mode) = (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777);
+            if !self.fits(owner, group, mode, need) {
+                return Err(refused(format!("owner {owner}, group {group}, mode {mode:04o}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The first class that fits decides, even where it grants less than the next.
+    fn fits(&self, owner: u32, group: u32, mode: u32, need: Access) -> bool {
+        let class = match () {
+            () if self.uid == 0 => return true,
+            () if owner == self.uid => mode >> 6,
+            () if self.gids.contains(&group) => mode >> 3,
+            () => mode,
+        };
+        // Access has the values of one digit of a mode: 4 read, 2 write, 1 enter.
+        class & need.bits() == need.bits()
+    }
+}
+
+/// The name of `uid`, or its number.
+pub(super) fn name_of(uid: u32, passwd: &str) -> String {
+    let digits = uid.to_string();
+    let named =
+        passwd.lines().find(|line| line.split(':').nth(2) == Some(&digits)).and_then(|line| line.split(':').next());
+    named.map_or(digits.clone(), str::to_owned)
+}
+
+/// A temporary folder that another user could get at; `None`, said aloud, where temporary files are private.
+#[cfg(test)]
+pub(super) fn reachable_folder() -> Option<tempfile::TempDir> {
+    let folder = tempfile::tempdir().unwrap();
+    let parent = folder.path().parent().unwrap();
+    if Serving::for_test("x", u32::MAX).may(parent, Access::EXEC_OK).is_ok() {
+        return Some(folder);
+    }
+    assert!(std::env::var_os("POPPET_TEST_ALL").is_none(), "{} is closed to others", parent.display());
+    println!("skipped: needs a folder for temporary files that others can enter");
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nmail:x:8:12::/var/mail:/bin/false\nbroken\n";
+    const GROUP: &str = "root:x:0:\nvmail:x:500:other,mail\nnear:x:501:mailer\nbroken\n";
+
+    #[test]
+    fn a_user_has_the_group_of_its_line_and_those_that_name_it() {
+        let mail = Serving::named("mail", PASSWD, GROUP).unwrap();
+        assert_eq!((mail.uid, mail.gids), (8, vec![12, 500]));
+        assert!(Serving::named("poppet", PASSWD, GROUP).is_none());
+        assert!(Serving::named("broken", PASSWD, GROUP).is_none());
+        assert_eq!((name_of(8, PASSWD), name_of(9, PASSWD)), ("mail".to_owned(), "9".to_owned()));
+    }
+
+    #[test]
+    fn the_first_class_that_fits_decides() {
+        let mail = Serving::named("mail", PASSWD, GROUP).unwrap();
+        let (read, write) = (Access::READ_OK, Access::READ_OK | Access::WRITE_OK);
+        let may = |owner, group, mode, need| mail.fits(owner, group, mode, need);
+        assert!(may(8, 0, 0o600, write) && !may(8, 0, 0o400, write) && !may(8, 12, 0o077, read));
+        assert!(may(0, 12, 0o040, read) && may(0, 500, 0o060, write));
+        assert!(!may(0, 12, 0o040, write) && !may(0, 12, 0o707, read));
+        assert!(may(0, 0, 0o006, write) && !may(0, 0, 0o770, read));
+        let root = Serving::named("root", PASSWD, GROUP).unwrap();
+        assert!(root.fits(8, 12, 0, write));
+    }
+
+    #[test]
+    fn a_closed_folder_above_is_named() {
+        let Some(folder) = reachable_folder() else { return };
+        let below = folder.path().join("a");
+        std::fs::create_dir(&below).unwrap();
+        let chmod = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        chmod(&below, 0o777);
+        chmod(folder.path(), 0o700);
+        let stranger = Serving::for_test("x", std::fs::metadata(&below).unwrap().uid() + 1000);
+        let refused = stranger.may(&below, Access::READ_OK).unwrap_err();
+        assert_eq!(refused.path, folder.path());
+        assert!(refused.why.ends_with("mode 0700"), "{refused:?}");
+        chmod(folder.path(), 0o711);
+        assert_eq!(stranger.may(&below, Access::READ_OK | Access::WRITE_OK), Ok(()));
+    }
+}

@@ -1,0 +1,192 @@
+//! What can be told of a certificate without asking anybody.
+//!
+//! Owns: the fields of X.509 that an operator wants to hear of, and the sentences about them.
+//! Does not know: files, keys, who is told.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use rustls::pki_types::CertificateDer;
+use x509_cert::der::Decode;
+use x509_cert::der::asn1::ObjectIdentifier;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::{Certificate, TbsCertificate};
+
+/// A certificate and its chain, as far as they tell of themselves.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Facts {
+    /// DNS names, lower case, wildcards included, then IP addresses.
+    pub names: Vec<String>,
+    /// Not to be used before.
+    pub not_before: SystemTime,
+    /// Not to be used after.
+    pub not_after: SystemTime,
+    /// Certificates in the file.
+    pub chain_length: usize,
+    /// The kind of the server's own key.
+    pub key: KeyKind,
+    /// It is its own issuer.
+    pub self_signed: bool,
+    /// Each certificate's issuer is the next one in the file, and the first is not alone unless it is its own
+    /// issuer. Whether the last one leads to an authority that the client knows can't be told offline.
+    pub chain_complete: bool,
+}
+
+impl Facts {
+    /// Reads a chain, the server's own certificate first; an error comes with the index of the bad one.
+    pub(super) fn read(chain: &[CertificateDer<'_>]) -> Result<Facts, (usize, String)> {
+        let mut certificates = Vec::new();
+        for (at, der) in chain.iter().enumerate() {
+            certificates.push(Certificate::from_der(der).map_err(|error| (at, error.to_string()))?);
+        }
+        let leaf = certificates.first().ok_or((0, "there is none".to_owned()))?.tbs_certificate();
+        let self_signed = leaf.issuer() == leaf.subject();
+        let linked =
+            certificates.windows(2).all(|two| two[0].tbs_certificate().issuer() == two[1].tbs_certificate().subject());
+        Ok(Facts {
+            names: names(leaf).map_err(|error| (0, error))?,
+            not_before: leaf.validity().not_before.to_system_time(),
+            not_after: leaf.validity().not_after.to_system_time(),
+            chain_length: chain.len(),
+            key: KeyKind::of(leaf),
+            self_signed,
+            chain_complete: linked && (chain.len() > 1 || self_signed),
+        })
+    }
+
+    /// Whole days from `now` to the end; `None` when it is over.
+    pub fn days_left(&self, now: SystemTime) -> Option<u64> {
+        self.not_after.duration_since(now).ok().map(|left| left.as_secs() / DAY.as_secs())
+    }
+
+    /// A sentence when the end is near or over; [`Facts::days_left`] tells which. The caller says of which file.
+    pub fn expiry(&self, now: SystemTime) -> Option<String> {
+        match self.days_left(now) {
+            None => Some("has expired: mail programs refuse it; renew it".to_owned()),
+            Some(1) => Some("expires in 1 day; renew it".to_owned()),
+            Some(days) if days < WARN_DAYS => Some(format!("expires in {days} days; renew it")),
+            Some(_) => None,
+        }
+    }
+
+    /// A sentence for each other thing that will trouble somebody.
+    pub fn warnings(&self, now: SystemTime) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if now < self.not_before {
+            warnings.push("is not valid yet; look whether the clock of this machine is right".to_owned());
+        }
+        if self.names.is_empty() {
+            warnings.push(
+                "names no host (no subjectAltName), so mail programs refuse it; have one made that does".to_owned(),
+            );
+        }
+        if !self.chain_complete {
+            let told = if self.chain_length == 1 {
+                "comes without the certificates between it and its authority, so some mail programs refuse it; \
+                 use the full chain (fullchain.pem of certbot)"
+            } else {
+                "is followed by certificates that don't lead to its issuer one by one; \
+                 put them into the order server, intermediate, next intermediate"
+            };
+            warnings.push(told.to_owned());
+        }
+        warnings
+    }
+
+    /// A sentence for each choice that shuts somebody out, without being wrong.
+    pub fn hints(&self) -> Vec<String> {
+        let hint = match self.key {
+            KeyKind::Rsa => {
+                "has an RSA key: mail programs that use the TLS of Windows 7, 8 or 8.1 can't connect with it; \
+                 with an ECDSA key (certbot: --key-type ecdsa) they can"
+            }
+            KeyKind::Ed25519 => {
+                "has an Ed25519 key, which many mail programs can't use; ECDSA P-256 (certbot: --key-type ecdsa) all can"
+            }
+            _ => return Vec::new(),
+        };
+        vec![hint.to_owned()]
+    }
+}
+
+/// The kind of a public key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyKind {
+    /// RSA of any length.
+    Rsa,
+    /// ECDSA on NIST's P-256, which every client of today can use.
+    EcdsaP256,
+    /// ECDSA on NIST's P-384.
+    EcdsaP384,
+    /// ECDSA on NIST's P-521.
+    EcdsaP521,
+    /// EdDSA on Curve25519.
+    Ed25519,
+    /// Something else.
+    Other,
+}
+
+impl KeyKind {
+    fn of(leaf: &TbsCertificate) -> KeyKind {
+        let algorithm = &leaf.subject_public_key_info().algorithm;
+        let curve = || algorithm.parameters.as_ref()?.decode_as::<ObjectIdentifier>().ok();
+        match algorithm.oid {
+            RSA => KeyKind::Rsa,
+            ED25519 => KeyKind::Ed25519,
+            EC => match curve() {
+                Some(P256) => KeyKind::EcdsaP256,
+                Some(P384) => KeyKind::EcdsaP384,
+                Some(P521) => KeyKind::EcdsaP521,
+                _ => KeyKind::Other,
+            },
+            _ => KeyKind::Other,
+        }
+    }
+}
+
+impl fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            KeyKind::Rsa => "RSA",
+            KeyKind::EcdsaP256 => "ECDSA P-256",
+            KeyKind::EcdsaP384 => "ECDSA P-384",
+            KeyKind::EcdsaP521 => "ECDSA P-521",
+            KeyKind::Ed25519 => "Ed25519",
+            KeyKind::Other => "another kind of key",
+        })
+    }
+}
+
+fn names(leaf: &TbsCertificate) -> Result<Vec<String>, String> {
+    let Some((_, alternatives)) = leaf.get_extension::<SubjectAltName>().map_err(|error| error.to_string())? else {
+        return Ok(Vec::new());
+    };
+    let dns = alternatives.0.iter().filter_map(|name| match name {
+        GeneralName::DnsName(dns) => Some(dns.as_str().to_ascii_lowercase()),
+        _ => None,
+    });
+    let ip = alternatives.0.iter().filter_map(|name| match name {
+        GeneralName::IpAddress(octets) => ip(octets.as_bytes()),
+        _ => None,
+    });
+    Ok(dns.chain(ip.map(|ip| ip.to_string())).collect())
+}
+
+fn ip(octets: &[u8]) -> Option<IpAddr> {
+    let v4 = || <[u8; 4]>::try_from(octets).ok().map(IpAddr::from);
+    v4().or_else(|| <[u8; 16]>::try_from(octets).ok().map(IpAddr::from))
+}
+
+/// From here on an expiry is worth a warning: certbot renews at 30 days, so at 14 something has failed.
+pub const WARN_DAYS: u64 = 14;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");

@@ -1,0 +1,273 @@
+//! All connections: who is in, whose turn it is, whose time is up, who holds which maildrop.
+//!
+//! Owns: the connections, the run queue, deadlines, admission, take-over.
+//! Does not know: mio, threads, the clock. Streams, workers and the time are given to it, so that a
+//! test can drive thousands of clients through it without any of them.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io::{Read, Write},
+    net::{IpAddr, SocketAddr},
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
+
+use slab::Slab;
+
+use super::{
+    Id,
+    admission::{Admission, Full},
+    connection::{Connection, Next, Tools},
+    deadlines::Deadlines,
+    record::Reason,
+    worker::{Job, Outcome, Workers},
+};
+use crate::{
+    maildir::{MaildropId, OpenError},
+    net::transport::Transport,
+    proto::session::Terms,
+};
+
+/// How many may be in, and when a maildrop changes hands.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections of one address.
+    pub connections_per_address: usize,
+    /// Silence after which a session yields its maildrop to the same user's next one.
+    pub takeover_after: Duration,
+}
+
+/// The connections of a server over streams `S`, with workers `W`.
+#[derive(Debug)]
+pub struct House<S, W> {
+    residents: Slab<Resident<S>>,
+    serial: u64,
+    /// Whose turn it is. The poll is edge-triggered: what is left over is remembered here or nowhere.
+    queue: VecDeque<Id>,
+    deadlines: Deadlines,
+    admission: Admission,
+    holders: HashMap<MaildropId, Id>,
+    takeover_after: Duration,
+    workers: W,
+    tools: Tools,
+}
+
+#[derive(Debug)]
+struct Resident<S> {
+    id: Id,
+    address: IpAddr,
+    /// The moment that `deadlines` has for it.
+    due: Instant,
+    queued: bool,
+    holds: Option<MaildropId>,
+    connection: Connection<S>,
+}
+
+/// A turn that takes longer than this makes others wait, and is logged.
+const LONG_TURN: Duration = Duration::from_millis(20);
+
+impl<S: Read + Write, W: Workers> House<S, W> {
+    /// An empty house.
+    pub fn new(rules: Rules, tools: Tools, workers: W) -> Self {
+        House {
+            residents: Slab::new(),
+            serial: 0,
+            queue: VecDeque::new(),
+            deadlines: Deadlines::default(),
+            admission: Admission::new(rules.connections, rules.connections_per_address),
+            holders: HashMap::new(),
+            takeover_after: rules.takeover_after,
+            workers,
+            tools,
+        }
+    }
+
+    /// Lets a client in, and gives it its first turn with the next [`House::run`]. Its place names it to the poll.
+    ///
+    /// # Errors
+    /// The house is full; the stream comes back.
+    pub fn admit(
+        &mut self,
+        stream: S,
+        peer: SocketAddr,
+        transport: Transport,
+        terms: Terms,
+        now: Instant,
+    ) -> Result<usize, (Full, S)> {
+        let address = peer.ip();
+        if let Err(full) = self.admission.enter(address) {
+            return Err((full, stream));
+        }
+        let entry = self.residents.vacant_entry();
+        let id = Id { serial: self.serial, place: entry.key() };
+        self.serial += 1;
+        let connection = Connection::new(stream, peer, transport, terms, now);
+        let due = connection.deadline(now, &self.tools);
+        self.deadlines.insert(due, id);
+        self.queue.push_back(id);
+        entry.insert(Resident { id, address, due, queued: true, holds: None, connection });
+        Ok(id.place)
+    }
+
+    /// The stream of whoever is at `place`.
+    pub fn stream(&mut self, place: usize) -> Option<&mut S> {
+        self.residents.get_mut(place).map(|resident| resident.connection.stream())
+    }
+
+    /// The certificate, for those who come in over TLS.
+    pub fn tools(&self) -> &Tools {
+        &self.tools
+    }
+
+    /// The poll has news of whoever is at `place`.
+    pub fn ready(&mut self, place: usize, readable: bool, read_closed: bool, writable: bool) {
+        let Some(resident) = self.residents.get_mut(place) else { return };
+        if resident.connection.ready(readable, read_closed, writable) {
+            let id = resident.id;
+            self.enqueue(id);
+        }
+    }
+
+    /// A job is done. If its client has gone, so has whatever came of it: a lock is given back by dropping it.
+    pub fn outcome(&mut self, id: Id, outcome: Outcome, now: Instant) {
+        if self.resident(id).is_none() {
+            return;
+        }
+        if let Outcome::Opened(Err(OpenError::Busy(maildrop))) = &outcome {
+            if let Some(holder) = self.yielding_holder(maildrop, now) {
+                self.close(holder, Reason::TakenOver, now);
+                if let Some(job) = self.resident(id).and_then(|resident| resident.connection.open_again()) {
+                    return self.submit(id, job);
+                }
+            }
+        }
+        let Some(resident) = self.resident(id) else { return };
+        let job = resident.connection.outcome(outcome);
+        if let Some(maildrop) = resident.connection.maildrop_id() {
+            resident.holds = Some(maildrop);
+            self.holders.insert(maildrop, id);
+        }
+        match job {
+            Some(job) => self.submit(id, job),
+            None => self.enqueue(id),
+        }
+    }
+
+    /// Closes those whose time is up.
+    pub fn expire(&mut self, now: Instant) {
+        while let Some(id) = self.deadlines.pop_due(now) {
+            let Some(resident) = self.residents.get_mut(id.place).filter(|resident| resident.id == id) else {
+                continue;
+            };
+            resident.due = resident.connection.deadline(now, &self.tools);
+            if resident.due > now {
+                self.deadlines.insert(resident.due, id);
+            } else {
+                self.close(id, Reason::Timeout, now);
+            }
+        }
+    }
+
+    /// One turn for each who waits for one; true where some want another.
+    pub fn run(&mut self, clock: impl Fn() -> Instant) -> bool {
+        let mut now = clock();
+        for _ in 0..self.queue.len() {
+            let Some(id) = self.queue.pop_front() else { break };
+            let Some(resident) = self.residents.get_mut(id.place).filter(|resident| resident.id == id) else {
+                continue;
+            };
+            resident.queued = false;
+            let turn = catch_unwind(AssertUnwindSafe(|| resident.connection.turn(now, &mut self.tools)));
+            match turn.unwrap_or(Next::Closed(Reason::Fault)) {
+                Next::Wait => {}
+                Next::RunAgain => self.enqueue(id),
+                Next::Submit(job) => self.submit(id, job),
+                Next::Closed(reason) => self.close(id, reason, now),
+            }
+            let after = clock();
+            if after.saturating_duration_since(now) > LONG_TURN {
+                log::warn!("one turn took {} ms", (after - now).as_millis());
+            }
+            now = after;
+        }
+        !self.queue.is_empty()
+    }
+
+    /// Whether a turn is due.
+    pub fn has_work(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// How long nobody's time is up.
+    pub fn until_next(&self, now: Instant) -> Option<Duration> {
+        self.deadlines.until_next(now)
+    }
+
+    /// The server stops: who is in UPDATE finishes it, all others are closed without one.
+    pub fn stop(&mut self, now: Instant) {
+        self.close_all(now, |connection| !connection.is_finishing());
+    }
+
+    /// Nobody is waited for any longer.
+    pub fn evict(&mut self, now: Instant) {
+        self.close_all(now, |_| true);
+    }
+
+    /// Whether nobody is in.
+    pub fn is_empty(&self) -> bool {
+        self.residents.is_empty()
+    }
+
+    fn close_all(&mut self, now: Instant, which: impl Fn(&Connection<S>) -> bool) {
+        let ids: Vec<Id> =
+            self.residents.iter().filter(|(_, resident)| which(&resident.connection)).map(|(_, r)| r.id).collect();
+        for id in ids {
+            self.close(id, Reason::Shutdown, now);
+        }
+    }
+
+    fn yielding_holder(&self, maildrop: &MaildropId, now: Instant) -> Option<Id> {
+        let id = *self.holders.get(maildrop)?;
+        let holder = self.residents.get(id.place).filter(|resident| resident.id == id)?;
+        holder.connection.yields(now, self.takeover_after).then_some(id)
+    }
+
+    fn submit(&mut self, id: Id, job: Job) {
+        if let Err(job) = self.workers.submit(id, job) {
+            if let Some(resident) = self.resident(id) {
+                resident.connection.turned_away(job);
+                self.enqueue(id);
+            }
+        }
+    }
+
+    fn enqueue(&mut self, id: Id) {
+        if let Some(resident) = self.resident(id) {
+            if !resident.queued {
+                resident.queued = true;
+                self.queue.push_back(id);
+            }
+        }
+    }
+
+    fn close(&mut self, id: Id, reason: Reason, now: Instant) {
+        if self.resident(id).is_none() {
+            return;
+        }
+        let mut resident = self.residents.remove(id.place);
+        self.deadlines.remove(resident.due, id);
+        self.admission.leave(resident.address);
+        if let Some(maildrop) = resident.holds {
+            if self.holders.get(&maildrop) == Some(&id) {
+                self.holders.remove(&maildrop);
+            }
+        }
+        resident.connection.close(reason, now);
+    }
+
+    fn resident(&mut self, id: Id) -> Option<&mut Resident<S>> {
+        self.residents.get_mut(id.place).filter(|resident| resident.id == id)
+    }
+}

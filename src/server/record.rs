@@ -1,0 +1,167 @@
+//! What the log tells of a session.
+//!
+//! Owns: the lines for logins, failed logins, and ends of sessions; what is counted for them.
+//! Does not know: how it came to what it tells.
+//!
+//! The forms are fixed, as programs read them. fail2ban's stock filter `courier-auth` takes the line of
+//! a failed login; a user name is escaped so that it can't forge one.
+
+use std::{fmt, net::IpAddr, time::Instant};
+
+use crate::{maildrop::Maildrop, user::UserName};
+
+/// Why a connection came to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// QUIT.
+    Quit,
+    /// The client left without QUIT.
+    Disconnected,
+    /// It said nothing, or took nothing, for too long.
+    Timeout,
+    /// It broke the rules of POP3, or TLS, once too often.
+    Refused,
+    /// Its maildrop went to another session of the same user.
+    TakenOver,
+    /// A message could not be sent as a whole.
+    Broken,
+    /// The server stops.
+    Shutdown,
+    /// A fault in this program.
+    Fault,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reason::Quit => "quit",
+            Reason::Disconnected => "disconnected",
+            Reason::Timeout => "timeout",
+            Reason::Refused => "refused",
+            Reason::TakenOver => "taken-over",
+            Reason::Broken => "message-changed",
+            Reason::Shutdown => "shutdown",
+            Reason::Fault => "fault",
+        })
+    }
+}
+
+/// What a session did so far.
+#[derive(Debug)]
+pub struct Record {
+    ip: IpAddr,
+    user: Option<UserName>,
+    method: &'static str,
+    began: Instant,
+    logged_in: bool,
+    retr: Count,
+    top: Count,
+    removed: u32,
+    messages: u32,
+}
+
+#[derive(Default, Debug)]
+struct Count {
+    messages: u32,
+    octets: u64,
+}
+
+impl Record {
+    /// Of a connection that begins now.
+    pub fn new(ip: IpAddr, now: Instant) -> Record {
+        Record {
+            ip,
+            user: None,
+            method: "",
+            began: now,
+            logged_in: false,
+            retr: Count::default(),
+            top: Count::default(),
+            removed: 0,
+            messages: 0,
+        }
+    }
+
+    /// When the connection began.
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// Whether somebody has logged in.
+    pub fn has_logged_in(&self) -> bool {
+        self.logged_in
+    }
+
+    /// Somebody tries to log in.
+    pub fn tries(&mut self, user: UserName, method: &'static str) {
+        (self.user, self.method) = (Some(user), method);
+    }
+
+    /// The password is wrong.
+    pub fn denied(&self, tls: &str) {
+        log::warn!("LOGIN FAILED, user={self}, method={}, tls={tls}, ip=[{}]", self.method, self.ip);
+    }
+
+    /// The password is right, but the maildrop can't be had.
+    pub fn refused(&self, why: impl fmt::Display) {
+        log::warn!("LOGIN REFUSED, user={self}, ip=[{}]: {why}", self.ip);
+    }
+
+    /// The session is in its TRANSACTION state.
+    pub fn logged_in(&mut self, maildrop: &Maildrop, tls: &str) {
+        self.logged_in = true;
+        self.messages = maildrop.count();
+        let (messages, octets) = (self.messages, maildrop.octets());
+        log::info!("LOGIN, user={self}, ip=[{}], tls={tls}, messages={messages}, octets={octets}", self.ip);
+    }
+
+    /// A message was sent whole, or as much of it as TOP asked for.
+    pub fn sent(&mut self, by_retr: bool, number: u32, octets: u64) {
+        let (count, verb) = if by_retr { (&mut self.retr, "RETR") } else { (&mut self.top, "TOP") };
+        count.messages += 1;
+        count.octets += octets;
+        log::debug!(target: "poppet::session", "{verb}, user={self}, message={number}, octets={octets}");
+    }
+
+    /// UPDATE removed messages.
+    pub fn removed(&mut self, count: u32) {
+        self.removed = count;
+        if count > 0 {
+            log::debug!(target: "poppet::session", "REMOVED, user={self}, messages={count}");
+        }
+    }
+
+    /// Something is wrong with a message or a maildrop, which the client is told in other words.
+    pub fn trouble(&self, what: impl fmt::Display) {
+        log::warn!("user={self}: {what}");
+    }
+
+    /// The connection is over.
+    pub fn end(&self, reason: Reason, tls: &str, now: Instant) {
+        let seconds = now.saturating_duration_since(self.began).as_secs();
+        if !self.logged_in {
+            log::debug!("CLOSED, ip=[{}], tls={tls}, reason={reason}, seconds={seconds}", self.ip);
+            return;
+        }
+        let Record { retr, top, removed, .. } = self;
+        log::info!(
+            "LOGOUT, user={self}, ip=[{}], tls={tls}, retr={}/{}, top={}/{}, dele={removed}, left={}, reason={reason}, seconds={seconds}",
+            self.ip,
+            retr.messages,
+            retr.octets,
+            top.messages,
+            top.octets,
+            self.messages.saturating_sub(*removed),
+        );
+    }
+}
+
+/// The user, as a log may show it.
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.user {
+            Some(user) => user.fmt(f),
+            None => f.write_str("-"),
+        }
+    }
+}

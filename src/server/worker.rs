@@ -1,0 +1,264 @@
+//! The work that no socket paces: hashing, opening a maildrop, UPDATE.
+//!
+//! Owns: jobs, the threads that do them, the bounds of their queues.
+//! Does not know: sockets, sessions. An outcome goes back with the id that the job came with.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::{Arc, Condvar, Mutex, PoisonError, Weak, mpsc::Sender},
+    thread,
+    time::Duration,
+};
+
+use super::Id;
+use crate::{
+    auth::Authenticator,
+    config::MaildirTemplate,
+    maildir::{self, FileError, NotRemoved, OpenError, Store},
+    maildrop::Marks,
+    proto::stuffing,
+    secret::Secret,
+    user::UserName,
+};
+
+/// Something that takes as long as it takes.
+#[derive(Debug)]
+pub enum Job {
+    /// Is that the user's password, and where is the mail?
+    Authenticate {
+        /// Who the client says it is.
+        user: UserName,
+        /// Its proof.
+        password: Secret,
+        /// Gone when the client is: then nobody wants to know.
+        client: Weak<()>,
+    },
+    /// Lock the maildrop and read what is in it.
+    Open {
+        /// The Maildir.
+        path: PathBuf,
+        /// As above.
+        client: Weak<()>,
+    },
+    /// Look for messages that another program has renamed.
+    Locate(Box<Store>),
+    /// Make the marks true, and give the maildrop back.
+    Update(Box<Store>, Marks),
+}
+
+/// What became of a job.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The password is right; this is the Maildir. Or it is wrong.
+    Authenticated(Result<PathBuf, NotAuthenticated>),
+    /// The maildrop, or why not.
+    Opened(Result<Box<Store>, OpenError>),
+    /// The store that was looked through, as far as that was possible.
+    Located(Box<Store>, Result<(), FileError>),
+    /// What UPDATE did.
+    Updated(Result<(), NotRemoved>),
+    /// The job panicked, which is a fault in this program.
+    Panicked,
+}
+
+/// Why a user may not go on.
+#[derive(Debug)]
+pub enum NotAuthenticated {
+    /// Wrong name or password.
+    Denied,
+    /// The configuration names no Maildir for this user; the text is for the log.
+    NoMaildir(String),
+}
+
+/// Those who do jobs.
+pub trait Workers {
+    /// Puts a job into its queue; its outcome comes later, with `id`.
+    ///
+    /// # Errors
+    /// The queue is full: here is the job back.
+    fn submit(&mut self, id: Id, job: Job) -> Result<(), Job>;
+}
+
+/// What jobs need to know.
+#[derive(Debug)]
+pub struct Office {
+    /// The users file.
+    pub authenticator: Authenticator,
+    /// Where Maildirs are.
+    pub maildir: MaildirTemplate,
+    /// Whether UPDATE moves what was retrieved to `cur/` with the flag `S`.
+    pub mark_seen: bool,
+}
+
+impl Office {
+    /// Does a job, however long it takes. `None` where its client has gone.
+    pub fn perform(&self, job: Job) -> Option<Outcome> {
+        Some(match job {
+            Job::Authenticate { client, .. } | Job::Open { client, .. } if client.strong_count() == 0 => return None,
+            Job::Authenticate { user, password, .. } => Outcome::Authenticated(self.authenticate(&user, &password)),
+            Job::Open { path, .. } => Outcome::Opened(Store::open::<Counter>(&path).map(Box::new)),
+            Job::Locate(mut store) => {
+                let located = store.locate();
+                Outcome::Located(store, located)
+            }
+            Job::Update(store, marks) => Outcome::Updated(store.update(&marks, self.mark_seen).map(|_| ())),
+        })
+    }
+
+    fn authenticate(&self, user: &UserName, password: &Secret) -> Result<PathBuf, NotAuthenticated> {
+        let account = self.authenticator.authenticate(user, password).map_err(|_| NotAuthenticated::Denied)?;
+        match account.mail {
+            Some(path) => Ok(path),
+            None => self
+                .maildir
+                .path(&account.name, account.home.as_deref())
+                .map_err(|error| NotAuthenticated::NoMaildir(error.to_string())),
+        }
+    }
+}
+
+/// The stuffer, as the Maildir layer wants it: LIST counts with what RETR sends with.
+struct Counter(stuffing::Stuffer, stuffing::Count);
+
+impl maildir::Count for Counter {
+    fn new() -> Counter {
+        Counter(stuffing::Stuffer::whole(), stuffing::Count::default())
+    }
+    fn push(&mut self, octets: &[u8]) {
+        let _ = self.0.feed(octets, &mut self.1);
+    }
+    fn finish(mut self) -> u64 {
+        self.0.finish(&mut self.1);
+        self.1.0
+    }
+}
+
+/// Threads that are started when there is work and end when there is none.
+pub struct Threads {
+    /// One thread: it bounds the memory of Argon2, and the processor's time for strangers.
+    hashing: Arc<Lane>,
+    /// A few, so that the first scan of a huge Maildir delays nobody.
+    maildirs: Arc<Lane>,
+}
+
+/// Hashes that may wait. At some 50 ms each the last one is done before its client's minute is over.
+const HASHES_WAITING: usize = 1_000;
+/// Maildir jobs that may wait.
+const MAILDIRS_WAITING: usize = 4_000;
+/// A thread without work ends after this.
+const IDLE: Duration = Duration::from_secs(10);
+/// Jobs keep what is large on the heap.
+const STACK: usize = 256 * 1024;
+
+impl Threads {
+    /// Outcomes go to `outcomes`, and `wake` is called after each.
+    pub fn new(office: Office, outcomes: Sender<(Id, Outcome)>, wake: impl Fn() + Send + Sync + 'static) -> Threads {
+        let (office, wake): (_, Arc<dyn Fn() + Send + Sync>) = (Arc::new(office), Arc::new(wake));
+        let lane = |name, threads, waiting| {
+            let (office, outcomes, wake) = (Arc::clone(&office), outcomes.clone(), Arc::clone(&wake));
+            let report = move |id, outcome| {
+                // The receiver is gone when the server is: then nobody wants to know.
+                let _ = outcomes.send((id, outcome));
+                wake();
+            };
+            Arc::new(Lane {
+                name,
+                threads,
+                waiting,
+                office,
+                report: Box::new(report),
+                state: Mutex::default(),
+                work: Condvar::new(),
+            })
+        };
+        let processors = thread::available_parallelism().map_or(2, usize::from);
+        Threads {
+            hashing: lane("hash", 1, HASHES_WAITING),
+            maildirs: lane("maildir", processors.clamp(2, 4), MAILDIRS_WAITING),
+        }
+    }
+}
+
+impl Workers for Threads {
+    fn submit(&mut self, id: Id, job: Job) -> Result<(), Job> {
+        let lane = if let Job::Authenticate { .. } = job { &self.hashing } else { &self.maildirs };
+        lane.submit(id, job)
+    }
+}
+
+/// One queue and its threads.
+struct Lane {
+    name: &'static str,
+    threads: usize,
+    waiting: usize,
+    office: Arc<Office>,
+    report: Box<dyn Fn(Id, Outcome) + Send + Sync>,
+    state: Mutex<LaneState>,
+    work: Condvar,
+}
+
+#[derive(Default)]
+struct LaneState {
+    queue: VecDeque<(Id, Job)>,
+    threads: usize,
+    idle: usize,
+}
+
+impl Lane {
+    fn submit(self: &Arc<Self>, id: Id, job: Job) -> Result<(), Job> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // An UPDATE is never turned away: the client has been told that its marks count.
+        if state.queue.len() >= self.waiting && !matches!(job, Job::Update(..)) {
+            return Err(job);
+        }
+        state.queue.push_back((id, job));
+        if state.idle >= state.queue.len() || state.threads == self.threads {
+            self.work.notify_one();
+            return Ok(());
+        }
+        let lane = Arc::clone(self);
+        let thread = thread::Builder::new().name(self.name.into()).stack_size(STACK).spawn(move || lane.run());
+        match thread {
+            Ok(_) => state.threads += 1,
+            // Out of threads: those that are there will get to it. Without any, it can't be done.
+            Err(error) if state.threads == 0 => {
+                log::error!("cannot start a thread: {error}");
+                return state.queue.pop_back().map_or(Ok(()), |(_, job)| Err(job));
+            }
+            Err(_) => self.work.notify_one(),
+        }
+        Ok(())
+    }
+
+    fn run(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some((id, job)) = state.queue.pop_front() {
+                drop(state);
+                let outcome = catch_unwind(AssertUnwindSafe(|| self.office.perform(job)));
+                if let Some(outcome) = outcome.unwrap_or(Some(Outcome::Panicked)) {
+                    (self.report)(id, outcome);
+                }
+                state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            state.idle += 1;
+            let (woken, timeout) = self.work.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+            state = woken;
+            state.idle -= 1;
+            if timeout.timed_out() && state.queue.is_empty() {
+                state.threads -= 1;
+                return;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Threads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Threads")
+    }
+}
