@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, Stream};
 
 use super::certificates::client_config;
 use super::{DEADLINE, Server};
@@ -48,7 +48,7 @@ pub enum End {
 
 enum Wire {
     Plain(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    Tls(Box<ClientConnection>, TcpStream),
 }
 
 impl Client {
@@ -90,7 +90,7 @@ impl Client {
         while connection.is_handshaking() {
             connection.complete_io(&mut through)?;
         }
-        self.wire = Wire::Tls(Box::new(StreamOwned::new(connection, socket)));
+        self.wire = Wire::Tls(Box::new(connection), socket);
         Ok(())
     }
 
@@ -98,7 +98,7 @@ impl Client {
     pub fn tls(&self) -> Option<&ClientConnection> {
         match &self.wire {
             Wire::Plain(_) => None,
-            Wire::Tls(stream) => Some(&stream.conn),
+            Wire::Tls(connection, _) => Some(connection),
         }
     }
 
@@ -106,7 +106,7 @@ impl Client {
     pub fn socket(&self) -> &TcpStream {
         match &self.wire {
             Wire::Plain(socket) => socket,
-            Wire::Tls(stream) => &stream.sock,
+            Wire::Tls(_, socket) => socket,
         }
     }
 
@@ -119,7 +119,10 @@ impl Client {
     pub fn try_send(&mut self, octets: &[u8]) -> io::Result<()> {
         match &mut self.wire {
             Wire::Plain(socket) => socket.write_all(octets),
-            Wire::Tls(stream) => stream.write_all(octets).and_then(|()| stream.flush()),
+            Wire::Tls(connection, socket) => {
+                let mut stream = Stream::new(&mut **connection, socket);
+                stream.write_all(octets).and_then(|()| stream.flush())
+            }
         }
     }
 
@@ -239,9 +242,9 @@ impl Client {
 
     /// Tells the server that nothing more comes, and goes on reading.
     pub fn half_close(&mut self) {
-        if let Wire::Tls(stream) = &mut self.wire {
-            stream.conn.send_close_notify();
-            let _ = stream.flush();
+        if let Wire::Tls(connection, socket) = &mut self.wire {
+            connection.send_close_notify();
+            let _ = connection.write_tls(socket);
         }
         let _ = self.socket().shutdown(Shutdown::Write);
     }
@@ -268,7 +271,7 @@ impl Client {
         let mut space = vec![0; 1 << 16];
         let (read, secure) = match &mut self.wire {
             Wire::Plain(socket) => (socket.read(&mut space), false),
-            Wire::Tls(stream) => (stream.read(&mut space), true),
+            Wire::Tls(connection, socket) => (read_tls(connection, socket, &mut space), true),
         };
         match read {
             Ok(0) => self.end = Some(End::Clean),
@@ -289,5 +292,17 @@ impl Client {
         let taken = self.unread()[..count].to_vec();
         self.at += count;
         taken
+    }
+}
+
+/// Reads without writing: what the server said before it closed is there even where nothing can be sent any more.
+fn read_tls(connection: &mut ClientConnection, socket: &mut TcpStream, space: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match connection.reader().read(space) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return done,
+        }
+        connection.read_tls(socket)?;
+        connection.process_new_packets().map_err(io::Error::other)?;
     }
 }

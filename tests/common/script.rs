@@ -154,7 +154,9 @@ impl<'a> Dialogue<'a> {
                 (self.lay)(&server.maildir(&user));
                 let mut client = server.connect_over(channel);
                 let heard = script.play(&mut client, server.name_of(&user), pace);
-                let heard = heard.unwrap_or_else(|mismatch| panic!("{channel:?}, {pace:?}\n{mismatch}"));
+                let mut heard = heard.unwrap_or_else(|mismatch| panic!("{channel:?}, {pace:?}\n{mismatch}"));
+                // CAPA's one line that depends on the channel.
+                heard.retain(|line| line != "STLS");
                 match &transcript {
                     None => transcript = Some(heard),
                     Some(first) => assert_eq!(first, &heard, "{channel:?}, {pace:?}: another transcript"),

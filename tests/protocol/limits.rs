@@ -17,7 +17,7 @@ fn silence_before_login_is_closed_without_a_word() {
     if !ours() {
         return;
     }
-    let server = Server::builder().config("limits.login-time", "\"2s\"").start();
+    let server = Server::builder().config("limits.login-time", "\"5s\"").start();
     for channel in [Channel::Plain, Channel::Stls, Channel::Tls] {
         assert_eq!(server.connect_over(channel).rest(), b"", "{channel:?}");
     }
@@ -28,9 +28,10 @@ fn silence_in_place_of_a_handshake_is_closed() {
     if !ours() {
         return;
     }
-    let server = Server::builder().config("limits.login-time", "\"2s\"").start();
+    let server = Server::builder().config("limits.login-time", "\"5s\"").start();
     let mut silent = Client::over(std::net::TcpStream::connect(server.tls).expect("connect"));
-    assert_eq!(silent.rest(), b"");
+    // An alert may come, a word may not.
+    assert!(!silent.rest().contains(&b'\n'));
     let mut half = server.connect();
     half.ok("STLS");
     half.send(&[0x16, 0x03]);
@@ -42,7 +43,7 @@ fn talking_does_not_prolong_the_time_before_login() {
     if !ours() {
         return;
     }
-    let server = Server::builder().config("limits.login-time", "\"2s\"").start();
+    let server = Server::builder().config("limits.login-time", "\"5s\"").start();
     let mut client = server.connect();
     let until = Instant::now() + DEADLINE;
     loop {
@@ -63,9 +64,9 @@ fn time_before_login_does_not_end_a_session() {
     if !ours() {
         return;
     }
-    let server = Server::builder().config("limits.login-time", "\"1s\"").start();
+    let server = Server::builder().config("limits.login-time", "\"5s\"").start();
     let mut client = server.log_in(USER);
-    thread::sleep(Duration::from_secs(3));
+    thread::sleep(Duration::from_secs(7));
     client.ok("NOOP");
 }
 

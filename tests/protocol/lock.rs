@@ -135,17 +135,17 @@ fn maildrop_of_a_client_that_is_being_sent_something_is_not_taken_over() {
     if !ours() {
         return;
     }
-    let server = Server::builder().config("limits.takeover-after", "\"1s\"").start();
+    let server = Server::builder().config("limits.takeover-after", "\"2s\"").start();
     let mut large = b"Subject: large\n\n".to_vec();
-    large.resize(30_000_000, b'x');
+    large.resize(60_000_000, b'x');
     server.maildir(USER).deliver(&large);
-    let mut first = server.connect();
-    rustix::net::sockopt::set_socket_recv_buffer_size(first.socket(), 8_192).expect("SO_RCVBUF");
-    first.log_in(USER, PASSWORD);
+    let mut first = server.log_in(USER);
     first.send(b"RETR 1\r\n");
     let mut read = 0;
-    for _ in 0..30 {
-        read += first.one_read().len();
+    for round in 1..=40 {
+        while read < round * 200_000 {
+            read += first.one_read().len();
+        }
         thread::sleep(Duration::from_millis(100));
         let (_, reply) = try_log_in(&server, USER);
         assert!(reply.starts_with("-ERR [IN-USE]"), "{reply}, after {read} octets");

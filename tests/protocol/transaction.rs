@@ -42,7 +42,7 @@ fn what_is_no_message_number_is_refused_and_touches_nothing() {
         for number in NO_NUMBERS {
             script += &format!("C: {}\nS: -ERR*\nC: NOOP\nS: +OK*\n", verb.replace('?', number));
         }
-        script += "C: STAT\nS: +OK 3 60";
+        script += "C: STAT\nS: +OK 3 62";
         Dialogue::new(&script).mail(&three_messages).over(&[Channel::Plain]).run();
     }
 }
@@ -72,10 +72,10 @@ fn top_takes_only_a_decimal_number_of_lines() {
 #[test]
 fn listings_leave_deleted_messages_out_and_keep_the_numbers() {
     logged_in(
-        "C: DELE 2\nS: +OK*\nC: STAT\nS: +OK 2 41
-         C: LIST\nS: +OK*\nS: 1 19\nS: 3 22\nS: .
+        "C: DELE 2\nS: +OK*\nC: STAT\nS: +OK 2 42
+         C: LIST\nS: +OK*\nS: 1 19\nS: 3 23\nS: .
          C: UIDL\nS: +OK*\nS: 1 1700000001.M1.example\nS: 3 1700000003.M3.example\nS: .
-         C: RETR 3\nS: +OK 22 *\nS: Subject: three\nS: \nS: 333\nS: .",
+         C: RETR 3\nS: +OK 23 *\nS: Subject: three\nS: \nS: 333\nS: .",
     );
 }
 
@@ -83,14 +83,14 @@ fn listings_leave_deleted_messages_out_and_keep_the_numbers() {
 fn deleted_message_is_refused_whatever_asks_for_it() {
     logged_in(
         "C: DELE 2\nS: +OK*\nC: RETR 2\nS: -ERR*\nC: TOP 2 0\nS: -ERR*\nC: LIST 2\nS: -ERR*\nC: UIDL 2\nS: -ERR*
-         C: DELE 2\nS: -ERR*\nC: STAT\nS: +OK 2 41",
+         C: DELE 2\nS: -ERR*\nC: STAT\nS: +OK 2 42",
     );
 }
 
 #[test]
 fn rset_unmarks_everything() {
     logged_in(
-        "C: DELE 1\nS: +OK*\nC: DELE 3\nS: +OK*\nC: STAT\nS: +OK 1 19\nC: RSET\nS: +OK*\nC: STAT\nS: +OK 3 60
+        "C: DELE 1\nS: +OK*\nC: DELE 3\nS: +OK*\nC: STAT\nS: +OK 1 20\nC: RSET\nS: +OK*\nC: STAT\nS: +OK 3 62
          C: LIST 1\nS: +OK 1 19\nC: DELE 1\nS: +OK*\nC: RSET\nS: +OK*\nC: QUIT\nS: +OK*\nS: <eof>",
     );
 }
@@ -118,13 +118,13 @@ fn rset_never_reads_the_maildir_again() {
     let mut client = server.log_in(USER);
     maildir.deliver_named("new", "1600000000.M0.example", b"Subject: early\n\n");
     client.ok("RSET");
-    assert_eq!(client.ok("STAT"), "+OK 3 60");
-    assert_eq!(client.list("LIST"), ["1 19", "2 19", "3 22"]);
+    assert_eq!(client.ok("STAT"), "+OK 3 62");
+    assert_eq!(client.list("LIST"), ["1 19", "2 20", "3 23"]);
 }
 
 #[test]
 fn list_and_uidl_of_one_message_echo_its_number() {
-    logged_in("C: LIST 3\nS: +OK 3 22\nC: UIDL 3\nS: +OK 3 1700000003.M3.example\nC: LIST 1\nS: +OK 1 19");
+    logged_in("C: LIST 3\nS: +OK 3 23\nC: UIDL 3\nS: +OK 3 1700000003.M3.example\nC: LIST 1\nS: +OK 1 19");
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn top_sends_the_header_and_so_many_lines() {
          C: TOP 1 2\nS: +OK*\nS: A: 1\nS: B: 2\nS: \nS: one\nS: \nS: .
          C: TOP 1 3\nS: +OK*\nS: A: 1\nS: B: 2\nS: \nS: one\nS: \nS: ..three\nS: .
          C: TOP 1 99999999\nS: +OK*\nS: A: 1\nS: B: 2\nS: \nS: one\nS: \nS: ..three\nS: .
-         C: STAT\nS: +OK 1 32"
+         C: STAT\nS: +OK 1 29"
     ))
     .mail(&|maildir| {
         maildir.deliver(b"A: 1\nB: 2\n\none\n\n.three\n");
