@@ -50,7 +50,7 @@ pub const CONNECTIONS_AT_MOST: u32 = 1_000_000;
 pub const LOGIN_TIME: Duration = Duration::from_secs(60);
 
 /// The least `login-time`: below it a slow line can't finish a TLS handshake.
-pub const LOGIN_TIME_AT_LEAST: Duration = Duration::from_secs(5);
+pub const LOGIN_TIME_AT_LEAST: Duration = Duration::from_secs(1);
 
 /// `[limits] idle-time`: RFC 1939 section 3 allows no less, and more only keeps dead clients longer.
 pub const IDLE_TIME: Duration = Duration::from_secs(600);

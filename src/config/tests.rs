@@ -234,7 +234,7 @@ fn a_wrong_value_is_told_how_to_mend_it() {
         ("[limits]\nidle-time = \"599s\"", "must be at least \"600s\": RFC 1939 section 3 allows no less"),
         ("[limits]\nidle-time = \"169h\"", "can be at most \"168h\""),
         ("[limits]\nidle-time = \"99999999999999999999999h\"", "can be at most \"168h\""),
-        ("[limits]\nlogin-time = \"4s\"", "must be at least \"5s\""),
+        ("[limits]\nlogin-time = \"0s\"", "must be at least \"1s\""),
         ("[limits]\ntakeover-after = \"0s\"", "must be at least \"1s\""),
         ("[limits]\nlogin-time = \"s\"", "is no duration"),
         ("[limits]\nlogin-time = \"-6s\"", "is no duration"),

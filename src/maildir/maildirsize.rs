@@ -73,6 +73,8 @@ const LONGEST: u64 = 5120;
 mod tests {
     use std::fs;
 
+    use rustix::fs::{Mode, OFlags};
+
     use crate::maildir::fixture::{Fixture, deleted};
 
     fn delete_first_two(fixture: &Fixture) {
@@ -142,7 +144,14 @@ mod tests {
         assert_eq!(fs::read_to_string(fixture.at("victim")).unwrap(), "precious");
         let fixture = three_messages();
         fixture.fifo("maildirsize");
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let reader = rustix::fs::open(fixture.at("maildirsize"), flags, Mode::empty()).unwrap();
         delete_first_two(&fixture);
-        assert_eq!(fixture.names("cur"), ["3.c:2,"]);
+        assert_eq!(rustix::io::read(&reader, &mut [0; 9]), Ok(0));
+        drop(reader);
+        // Without a reader, it must not be waited for.
+        fixture.put("new/4.d", "x");
+        delete_first_two(&fixture);
+        assert!(fixture.names("cur").is_empty() && fixture.names("new").is_empty());
     }
 }

@@ -61,13 +61,13 @@ impl Listing {
     fn read(root: &Root) -> Result<Listing, OpenError> {
         let mut listing = Listing::default();
         for _ in 0..PASSES {
-            listing.files.clear();
-            listing.arena.clear();
+            let before = listing.files.len();
             let pass = root.read_folders(|folder, name, inode| listing.push(folder, name, inode))?;
             let Some(pass) = pass else { return Err(OpenError::NoMaildir { path: root.path().into() }) };
-            // A rename while a directory is read can hide the file from that pass: flags are file names.
-            // Not for ever, though: in a Maildir that never rests the last pass has to do.
+            // A rename while a directory is read can hide the file from that pass: flags are file names. So what
+            // any pass saw is listed, unless one saw everything.
             if pass.quiet {
+                listing.files.drain(..before);
                 break;
             }
         }
@@ -166,8 +166,10 @@ impl Listing {
                     unique_id: hashed.next_if(|hashed| hashed.0 == at).map(|hashed| &hashed.1[..]),
                 })
                 .map_err(|error| too_many(root, error))?;
-            for other in seen_before.drain(..).filter(|other| other.is_same_message(file, &self.arena)) {
-                places.add(maildrop.count(), other.folder, other.name(&self.arena), true);
+            for other in seen_before.drain(..) {
+                if other.is_same_message(file, &self.arena) && !other.is_same_file(file, &self.arena) {
+                    places.add(maildrop.count(), other.folder, other.name(&self.arena), true);
+                }
             }
         }
         Ok((maildrop, places))
@@ -212,6 +214,10 @@ impl File {
         (self.inode, self.base(arena)) == (other.inode, other.base(arena))
     }
 
+    fn is_same_file(&self, other: &File, arena: &[u8]) -> bool {
+        (self.folder, self.name(arena)) == (other.folder, other.name(arena))
+    }
+
     /// False where there is no such file any more.
     fn measure<C: Count>(&mut self, arena: &[u8], measure: &mut Measure<'_>) -> Result<bool, OpenError> {
         self.state = match measure.message::<C>(self.folder, self.name(arena))? {
@@ -230,7 +236,7 @@ fn too_many(root: &Root, error: crate::maildrop::TooMany) -> OpenError {
     OpenError::Permanent(FileError { action: "list", path: root.path().into(), source: std::io::Error::other(error) })
 }
 
-/// How often both directories are read where they change meanwhile.
+/// How often both directories are read at most where they change meanwhile: a Maildir may never rest.
 const PASSES: usize = 3;
 
 #[cfg(test)]

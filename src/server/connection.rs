@@ -219,8 +219,14 @@ impl<S: Read + Write> Connection<S> {
     /// Whether this session gives its maildrop to the same user's next one: its client has said nothing,
     /// and taken nothing, for so long. A phone that lost its network leaves such a session behind.
     pub fn yields(&self, now: Instant, takeover_after: Duration) -> bool {
-        let at_work = matches!(self.activity, Activity::AwaitingJob(_));
-        !at_work && now.saturating_duration_since(self.heard) >= takeover_after
+        let silent = now.saturating_duration_since(self.heard);
+        match self.activity {
+            Activity::AwaitingJob(_) => false,
+            Activity::Commands if self.outbox.is_empty() => silent >= takeover_after,
+            // It is being sent something. The kernel tells of octets taken only now and then, so a slow
+            // line is given some time more before it counts as dead.
+            _ => silent >= takeover_after * 4,
+        }
     }
 
     /// The maildrop that it holds.

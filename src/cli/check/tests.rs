@@ -3,6 +3,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use tempfile::TempDir;
 
 use super::*;
+use std::path::PathBuf;
+
 use crate::user::UserName;
 
 /// A folder with a configuration, a users file, a certificate and Maildirs.
