@@ -18,7 +18,8 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("maildir", &[]),
     ("auth", &[]),
     ("net", &[]),
-    ("config", &[]),
+    // Which files a certificate is in is a word of the TLS layer.
+    ("config", &["net"]),
     ("log", &[]),
     ("privileges", &[]),
     ("maildrop", &[]),

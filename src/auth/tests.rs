@@ -1,3 +1,5 @@
+//! Attempts to log in, unknown users, and a users file that changes under the server.
+
 use std::fs::FileTimes;
 
 use tempfile::TempDir;

@@ -1,3 +1,5 @@
+//! Configuration files: defaults, every key, every way to get one wrong.
+
 use super::*;
 
 const PATH: &str = "/etc/poppet/poppet.toml";

@@ -184,23 +184,35 @@ impl Update<'_> {
     /// Moves what was retrieved and kept to `cur`, with the flag S. How many were moved.
     ///
     /// A failure is no one's business but the log's: the mail is there, and unread.
-    fn mark_seen(&self, marks: &Marks) -> u32 {
-        let retrieved = |&message: &MessageNumber| marks.is_retrieved(message) && !marks.is_deleted(message);
+    fn mark_seen(&mut self, marks: &Marks) -> u32 {
+        let retrieved = |message: &MessageNumber| marks.is_retrieved(*message) && !marks.is_deleted(*message);
+        let mut kept: Vec<_> = self.maildrop.numbers().filter(retrieved).collect();
         let mut seen = 0;
-        for message in self.maildrop.numbers().filter(retrieved) {
-            let at_login = (self.maildrop.folder(message), self.maildrop.name(message));
-            let located = self.places.of(message).filter(|found| found.same_inode);
-            let places = std::iter::once(at_login).chain(located.map(|found| (found.folder, found.name)));
-            for (folder, name) in places {
-                match self.move_to_seen(folder, name) {
-                    Ok(moved) => seen += u32::from(moved),
-                    Err(Errno::NOENT) => continue,
-                    Err(errno) => log::debug!("{}", self.root.error("mark as seen", folder, name, errno)),
-                }
-                break;
+        kept.retain(|&message| !self.is_seen(message, &mut seen));
+        if !kept.is_empty() {
+            // Another program has renamed them since: one pass finds them all, or they are gone.
+            match Places::locate(self.root, self.maildrop, |message, _| kept.binary_search(&message).is_ok()) {
+                Ok(places) => self.places = places,
+                Err(error) => log::debug!("{error}"),
             }
+            kept.retain(|&message| !self.is_seen(message, &mut seen));
         }
         seen
+    }
+
+    /// Gives a message the flag S; false where it was not found.
+    fn is_seen(&self, message: MessageNumber, seen: &mut u32) -> bool {
+        let at_login = (self.maildrop.folder(message), self.maildrop.name(message));
+        let located = self.places.of(message).filter(|found| found.same_inode);
+        for (folder, name) in std::iter::once(at_login).chain(located.map(|found| (found.folder, found.name))) {
+            match self.move_to_seen(folder, name) {
+                Ok(moved) => *seen += u32::from(moved),
+                Err(Errno::NOENT) => continue,
+                Err(errno) => log::debug!("{}", self.root.error("mark as seen", folder, name, errno)),
+            }
+            return true;
+        }
+        false
     }
 
     /// False where the name needs no change.

@@ -16,16 +16,16 @@ use rustls::ServerConfig;
 use super::{
     pump::{MessagePump, Pumped},
     record::{Reason, Record},
-    worker::{Job, NotAuthenticated, Outcome},
+    worker::Job,
 };
 use crate::{
-    maildir::{self, FileError, MessageError, OpenError, Store},
-    maildrop::{Marks, MessageNumber},
+    maildir::{self, Store},
+    maildrop::MessageNumber,
     net::{outbox::Outbox, transport::Transport},
     proto::{
         line::LineBuffer,
         listing::Listing,
-        session::{self, Effect, Refusal, Session, Unsent},
+        session::{self, Effect, Session},
     },
 };
 
@@ -157,63 +157,6 @@ impl<S: Read + Write> Connection<S> {
         let next = self.work(now, tools);
         self.outbox.return_memory(&mut tools.spare);
         next
-    }
-
-    /// The outcome of the job that was submitted; then a turn is due.
-    pub fn outcome(&mut self, outcome: Outcome) -> Option<Job> {
-        let awaited = match std::mem::replace(&mut self.activity, Activity::Commands) {
-            Activity::AwaitingJob(awaited) => awaited,
-            other => {
-                self.activity = other;
-                return None;
-            }
-        };
-        match (awaited, outcome) {
-            (Awaited::Password, Outcome::Authenticated(Ok(path))) => {
-                self.activity = Activity::AwaitingJob(Awaited::Maildrop(path));
-                return self.open_again();
-            }
-            (Awaited::Password, Outcome::Authenticated(Err(NotAuthenticated::Denied))) => {
-                self.record.denied(self.transport.tls_version());
-                self.refuse(Refusal::Credentials);
-            }
-            (Awaited::Password, Outcome::Authenticated(Err(NotAuthenticated::NoMaildir(why)))) => {
-                self.record.refused(why);
-                self.refuse(Refusal::Permanent);
-            }
-            (Awaited::Maildrop(_), Outcome::Opened(opened)) => self.opened(opened),
-            (Awaited::Location { message, body_lines }, Outcome::Located(store, located)) => {
-                self.store = Some(store);
-                return match located {
-                    Ok(()) => self.send(message, body_lines, true),
-                    Err(error) => {
-                        self.unreadable(message, &error);
-                        None
-                    }
-                };
-            }
-            (Awaited::Update { marked }, Outcome::Updated(updated)) => self.updated(marked, updated),
-            (awaited, _) => self.failed(awaited, None),
-        }
-        None
-    }
-
-    /// The job could not even be queued.
-    pub fn turned_away(&mut self, job: Job) {
-        if let Activity::AwaitingJob(awaited) = std::mem::replace(&mut self.activity, Activity::Commands) {
-            self.record.trouble("too much to do, a job was turned away");
-            self.failed(awaited, if let Job::Locate(store) = job { Some(store) } else { None });
-        }
-    }
-
-    /// The job that opens the maildrop, once more: its last holder has just been closed.
-    pub fn open_again(&self) -> Option<Job> {
-        match &self.activity {
-            Activity::AwaitingJob(Awaited::Maildrop(path)) => {
-                Some(Job::Open { path: path.clone(), client: Arc::downgrade(&self.alive) })
-            }
-            _ => None,
-        }
     }
 
     /// Whether this session gives its maildrop to the same user's next one: its client has said nothing,
@@ -402,38 +345,6 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
-    /// RETR or TOP. A message that was renamed is looked for once.
-    fn send(&mut self, message: MessageNumber, body_lines: Option<u32>, looked: bool) -> Option<Job> {
-        let store = self.store.take()?;
-        let unsent = match store.open_message(message) {
-            Ok(opened) => {
-                self.activity = Activity::Message(Box::new(MessagePump::new(message, opened, body_lines)));
-                self.store = Some(store);
-                return None;
-            }
-            Err(MessageError::Moved) if !looked => {
-                self.activity = Activity::AwaitingJob(Awaited::Location { message, body_lines });
-                return Some(Job::Locate(store));
-            }
-            Err(MessageError::Moved | MessageError::Gone) => Unsent::Gone,
-            Err(MessageError::NotRegular) => Unsent::Permanent,
-            Err(MessageError::Unreadable(error)) => {
-                self.store = Some(store);
-                self.unreadable(message, &error);
-                return None;
-            }
-        };
-        self.store = Some(store);
-        self.session.not_sent(unsent).encode(self.outbox.end());
-        None
-    }
-
-    fn unreadable(&mut self, message: MessageNumber, error: &FileError) {
-        self.record.trouble(format_args!("message {}: {error}", message.get()));
-        let unsent = if error.is_temporary() { Unsent::Temporary } else { Unsent::Permanent };
-        self.session.not_sent(unsent).encode(self.outbox.end());
-    }
-
     fn sent(&mut self) {
         let Activity::Message(pump) = std::mem::replace(&mut self.activity, Activity::Commands) else { return };
         let (message, octets) = (pump.message(), pump.octets());
@@ -451,93 +362,6 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
-    fn opened(&mut self, opened: Result<Box<Store>, OpenError>) {
-        let refusal = match opened {
-            Ok(store) => {
-                self.record.logged_in(store.maildrop(), self.transport.tls_version());
-                let effect = self.session.logged_in(Ok(Arc::clone(store.maildrop())));
-                self.store = Some(store);
-                return self.say(effect);
-            }
-            Err(error) => {
-                self.record.refused(&error);
-                match error {
-                    OpenError::Busy(_) => Refusal::InUse,
-                    OpenError::Temporary(_) => Refusal::Temporary,
-                    OpenError::Permanent(_) | OpenError::NoMaildir { .. } => Refusal::Permanent,
-                }
-            }
-        };
-        self.refuse(refusal);
-    }
-
-    fn refuse(&mut self, refusal: Refusal) {
-        let effect = self.session.logged_in(Err(refusal));
-        self.say(effect);
-    }
-
-    /// What a login or its refusal says; it never needs a worker.
-    fn say(&mut self, effect: Effect) {
-        match effect {
-            Effect::Reply(reply) => reply.encode(self.outbox.end()),
-            Effect::Close(reply) => {
-                reply.encode(self.outbox.end());
-                self.activity = Activity::Draining(Reason::Refused);
-            }
-            _ => self.activity = Activity::Draining(Reason::Fault),
-        }
-    }
-
-    /// QUIT: the maildrop is given back before the reply leaves.
-    fn update(&mut self, marks: Marks, tools: &Tools) -> Step {
-        let marked = marks.deleted_count();
-        let idle = if tools.mark_seen { marks.is_empty() } else { marked == 0 };
-        match self.store.take() {
-            Some(store) if !idle => {
-                self.activity = Activity::AwaitingJob(Awaited::Update { marked });
-                Step::Submits(Job::Update(store, marks))
-            }
-            store => {
-                drop(store);
-                self.updated(0, Ok(()));
-                Step::Done
-            }
-        }
-    }
-
-    fn updated(&mut self, marked: u32, updated: Result<(), maildir::NotRemoved>) {
-        let updated = updated.map_err(|error| {
-            self.record.trouble(&error);
-            let maildir::NotRemoved { failed, uncertain, of, temporary, .. } = error;
-            session::NotRemoved { failed, uncertain, of, temporary }
-        });
-        self.record.removed(marked - updated.err().map_or(0, |error| error.failed));
-        self.session.updated(updated).encode(self.outbox.end());
-        self.activity = Activity::Draining(Reason::Quit);
-    }
-
-    /// A job was turned away, or panicked.
-    fn failed(&mut self, awaited: Awaited, store: Option<Box<Store>>) {
-        match (awaited, store) {
-            (Awaited::Password | Awaited::Maildrop(_), _) => self.refuse(Refusal::Temporary),
-            (Awaited::Location { .. }, Some(store)) => {
-                self.store = Some(store);
-                self.session.not_sent(Unsent::Temporary).encode(self.outbox.end());
-            }
-            (Awaited::Location { .. }, None) => self.activity = Activity::Draining(Reason::Fault),
-            (Awaited::Update { marked }, _) => {
-                let reply = self.session.updated(Err(session::NotRemoved {
-                    failed: marked,
-                    uncertain: 0,
-                    of: marked,
-                    temporary: true,
-                }));
-                reply.encode(self.outbox.end());
-                self.activity = Activity::Draining(Reason::Quit);
-            }
-        }
-    }
-
     fn flush(&mut self, now: Instant) -> io::Result<()> {
         let before = self.outbox.len();
         let flushed = self.transport.flush(&mut self.stream, &mut self.outbox);
@@ -551,6 +375,8 @@ impl<S: Read + Write> Connection<S> {
         if let Activity::Draining(reason) = self.activity { reason } else { Reason::Disconnected }
     }
 }
+
+mod outcomes;
 
 /// What a step led to.
 enum Step {

@@ -1,3 +1,5 @@
+//! Users files, line by line: what is read, and what each bad line is told.
+
 use std::path::Path;
 
 use proptest::prelude::*;

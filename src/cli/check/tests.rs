@@ -1,3 +1,5 @@
+//! What `poppet check` says of set-ups that are right, and of each that is wrong.
+
 use std::os::unix::fs::PermissionsExt as _;
 
 use tempfile::TempDir;

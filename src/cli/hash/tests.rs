@@ -1,3 +1,5 @@
+//! Passwords in, lines for the users file out, and what is refused.
+
 use clap::{CommandFactory, Parser};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Certificates and keys of all kinds, and handshakes in memory with what was made of them.
+
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
