@@ -221,6 +221,22 @@ fn message_that_grows_while_it_is_sent_is_sent_as_announced_or_gets_no_final_dot
 }
 
 #[test]
+fn message_that_is_overwritten_while_it_is_sent_is_as_long_as_announced_or_gets_no_final_dot() {
+    let server = Server::start();
+    for &channel in server.channels() {
+        let (announced, heard) = retr_while(channel, &server, |file| {
+            // As long as it was in the file, twice as long on the wire.
+            let octets = fs::metadata(file).expect("its size").len();
+            let opened = fs::File::options().write(true).open(file);
+            opened.and_then(|mut file| file.write_all(&vec![b'\n'; octets as usize])).expect("write over it");
+        });
+        if let Some(at) = final_dot(&heard) {
+            assert_eq!(at, announced, "{channel:?}");
+        }
+    }
+}
+
+#[test]
 fn message_that_is_replaced_while_it_is_sent_is_the_old_one_to_its_end() {
     let server = Server::start();
     for &channel in server.channels() {

@@ -12,6 +12,8 @@ mod limits;
 mod lines;
 #[path = "protocol/lock.rs"]
 mod lock;
+#[path = "protocol/logs.rs"]
+mod logs;
 #[path = "protocol/maildir.rs"]
 mod maildir;
 #[path = "protocol/octets.rs"]

@@ -135,14 +135,14 @@ fn maildrop_of_a_client_that_is_being_sent_something_is_not_taken_over() {
     if !ours() {
         return;
     }
-    let server = Server::builder().config("limits.takeover-after", "\"2s\"").start();
+    let server = Server::builder().config("limits.takeover-after", "\"1s\"").start();
     let mut large = b"Subject: large\n\n".to_vec();
-    large.resize(60_000_000, b'x');
+    large.resize(90_000_000, b'x');
     server.maildir(USER).deliver(&large);
     let mut first = server.log_in(USER);
     first.send(b"RETR 1\r\n");
     let mut read = 0;
-    for round in 1..=40 {
+    for round in 1..=70 {
         while read < round * 200_000 {
             read += first.one_read().len();
         }

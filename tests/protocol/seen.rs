@@ -107,6 +107,11 @@ fn mark_seen_can_be_turned_off() {
     client.body("RETR 1");
     client.quit();
     assert_eq!(maildir.files(), before);
+    let mut client = server.log_in(USER);
+    client.body("RETR 1");
+    client.ok("DELE 2");
+    client.quit();
+    assert_eq!(maildir.names(), ["new/1700000001.M1.example", "new/1700000003.M3.example"]);
 }
 
 #[test]

@@ -64,6 +64,24 @@ fn names_that_are_no_unique_id_get_another() {
 }
 
 #[test]
+fn messages_of_odd_names_can_be_retrieved_kept_and_removed() {
+    let server = Server::start();
+    let maildir = server.maildir(USER);
+    deliver_odd_names(&maildir);
+    let mut client = server.log_in(USER);
+    for number in 1..=7 {
+        assert_eq!(client.body(&format!("RETR {number}")), b"Subject: x\r\n\r\nx\r\n");
+    }
+    // The name of 255 octets has no room for a flag: that is no reason to lose it, or to refuse QUIT.
+    client.quit();
+    assert_eq!(maildir.files().len(), 7);
+    let mut client = server.log_in(USER);
+    (1..=7).for_each(|number| drop(client.ok(&format!("DELE {number}"))));
+    client.quit();
+    assert_eq!(maildir.names(), Vec::<String>::new());
+}
+
+#[test]
 fn one_base_name_twice_gives_two_unique_ids() {
     let server = Server::start();
     let maildir = server.maildir(USER);
