@@ -354,7 +354,7 @@ impl<S: Read + Write> Connection<S> {
         if pump.by_retr() && listed.is_some_and(|listed| listed != octets) {
             let name = self.store.as_ref().map(|store| store.maildrop().name(message).escape_ascii().to_string());
             self.record.trouble(format_args!(
-                "message {} has {octets} octets, and not {} as its file name says or as it had at login: {}",
+                "message {} has {octets} octets, and not {} as its name says or as it had when it was counted: {}",
                 message.get(),
                 listed.unwrap_or_default(),
                 name.unwrap_or_default()
