@@ -77,6 +77,8 @@ pub struct Connection<S> {
     heard: Instant,
     /// Whether the socket may have something to read.
     readable: bool,
+    /// The socket took no more: octets wait, in the outbox or inside TLS, for it to become writable.
+    blocked: bool,
     /// The client has sent its last octet; the socket may still hold some.
     read_closed: bool,
 }
@@ -131,6 +133,7 @@ impl<S: Read + Write> Connection<S> {
             alive: Arc::new(()),
             heard: now,
             readable: true,
+            blocked: false,
             read_closed: false,
         }
     }
@@ -144,11 +147,8 @@ impl<S: Read + Write> Connection<S> {
     pub fn ready(&mut self, readable: bool, read_closed: bool, writable: bool) -> bool {
         self.readable |= readable || read_closed;
         self.read_closed |= read_closed;
-        match self.activity {
-            Activity::AwaitingJob(_) => writable && !self.outbox.is_empty(),
-            Activity::Commands => readable || read_closed || writable && !self.outbox.is_empty(),
-            _ => writable,
-        }
+        let hears = matches!(self.activity, Activity::Commands) && (readable || read_closed);
+        hears || writable && self.blocked
     }
 
     /// Does what can be done without waiting, but not more than a fair share.
@@ -365,6 +365,7 @@ impl<S: Read + Write> Connection<S> {
     fn flush(&mut self, now: Instant) -> io::Result<()> {
         let before = self.outbox.len();
         let flushed = self.transport.flush(&mut self.stream, &mut self.outbox);
+        self.blocked = flushed.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
         if self.outbox.len() < before && self.record.has_logged_in() {
             self.heard = now;
         }

@@ -219,10 +219,14 @@ impl Server {
         command.spawn().expect("start the server")
     }
 
+    /// Waits until the server itself says that it has its ports. That somebody answers there proves nothing:
+    /// it may be the server of another test.
     fn greets(&mut self) -> bool {
         let until = Instant::now() + DEADLINE;
+        let ports = if self.speaks_tls { vec![self.plain, self.tls] } else { vec![self.plain] };
         while Instant::now() < until && self.is_running() {
-            if TcpStream::connect_timeout(&self.plain, DEADLINE).is_ok() {
+            let log = self.log();
+            if ports.iter().all(|port| log.contains(&format!("listening at {port} "))) {
                 return true;
             }
             thread::sleep(Duration::from_millis(10));
