@@ -349,15 +349,16 @@ impl<S: Read + Write> Connection<S> {
         let Activity::Message(pump) = std::mem::replace(&mut self.activity, Activity::Commands) else { return };
         let (message, octets) = (pump.message(), pump.octets());
         self.session.sent(message, pump.by_retr());
-        self.record.sent(pump.by_retr(), message.get(), octets);
-        let listed = self.store.as_ref().map(|store| store.maildrop().size(message).wire);
-        if pump.by_retr() && listed.is_some_and(|listed| listed != octets) {
-            let name = self.store.as_ref().map(|store| store.maildrop().name(message).escape_ascii().to_string());
+        self.record.sent(pump.by_retr(), message.get(), octets.wire);
+        let Some(store) = self.store.as_mut().filter(|_| pump.by_retr()) else { return };
+        let listed = store.maildrop().size(message).wire;
+        if listed != octets.wire {
+            let name = store.maildrop().name(message).escape_ascii().to_string();
+            store.learn(message, octets);
             self.record.trouble(format_args!(
-                "message {} has {octets} octets, and not {} as its name says or as it had when it was counted: {}",
+                "message {} has {} octets, and not {listed} as its name says or as it had when it was counted: {name}",
                 message.get(),
-                listed.unwrap_or_default(),
-                name.unwrap_or_default()
+                octets.wire,
             ));
         }
     }
