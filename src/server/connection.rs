@@ -558,3 +558,6 @@ enum Step {
     Waits,
     Submits(Job),
 }
+
+#[cfg(test)]
+mod tests;

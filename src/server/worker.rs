@@ -262,3 +262,6 @@ impl fmt::Debug for Threads {
         f.write_str("Threads")
     }
 }
+
+#[cfg(test)]
+mod tests;
