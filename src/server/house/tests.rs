@@ -82,9 +82,12 @@ fn plaintext_that_tls_held_while_a_job_ran_is_answered_when_it_ends() {
     let terms = Terms { tls_offered: true, tls_active: true, plaintext_login: false };
     let pipe = world.admit_over(1 << 20, Transport::tls(server).unwrap(), terms);
     let all = format!("{LOGIN}{}QUIT\r\n", "NOOP\r\n".repeat(5_000));
-    client.writer().write_all(all.as_bytes()).unwrap();
     let mut heard = vec![];
-    for _ in 0..8 {
+    for round in 0..8 {
+        if round == 4 {
+            // Records that fill no read, so that some stay in the socket behind a short one.
+            all.as_bytes().chunks(1_000).for_each(|chunk| client.writer().write_all(chunk).unwrap());
+        }
         let mut octets = vec![];
         while client.wants_write() {
             client.write_tls(&mut octets).unwrap();
@@ -136,6 +139,22 @@ fn a_job_for_a_connection_that_has_gone_gives_its_lock_back() {
     world.house.outcome(id, outcome, world.now());
     assert!(is_free(&world));
     assert_eq!(world.talk(&next, "STAT\r\n"), "+OK poppet ready\r\n-ERR log in first\r\n");
+}
+
+#[test]
+fn a_client_that_has_gone_takes_no_maildrop_over() {
+    let mut world = world();
+    let (first, second) = (log_in(&mut world), world.admit(1 << 20));
+    world.wait(31 * SECOND);
+    second.say(LOGIN.as_bytes());
+    world.bench.borrow_mut().delay = Box::new(|| SECOND);
+    world.settle();
+    world.wait(SECOND);
+    let (_, id, job) = world.bench.borrow_mut().jobs.pop().unwrap();
+    let outcome = world.bench.borrow().office.perform(job).unwrap();
+    world.house.close(id, Reason::Disconnected, world.now());
+    world.house.outcome(id, outcome, world.now());
+    assert!(first.closed().is_none() && second.closed().is_some());
 }
 
 #[test]
