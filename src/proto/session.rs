@@ -441,3 +441,6 @@ fn language(tag: Option<&[u8]>) -> Reply {
         Reply::err("no such language here")
     }
 }
+
+#[cfg(test)]
+mod tests;

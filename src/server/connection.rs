@@ -386,3 +386,6 @@ enum Step {
     Waits,
     Submits(Job),
 }
+
+#[cfg(test)]
+mod tests;

@@ -280,3 +280,6 @@ impl fmt::Debug for Threads {
         f.write_str("Threads")
     }
 }
+
+#[cfg(test)]
+mod tests;
