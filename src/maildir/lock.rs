@@ -8,7 +8,6 @@
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -26,7 +25,7 @@ pub struct MaildropId {
 
 /// The lock on a maildrop, held until this is dropped.
 pub(super) struct Lock {
-    root: Arc<Root>,
+    root: Root,
     id: MaildropId,
     /// The file that is locked where the directory can't be.
     file: Option<OwnedFd>,
@@ -37,7 +36,7 @@ impl Lock {
     ///
     /// # Errors
     /// [`OpenError::Busy`], and whatever keeps the directory or the file from being locked.
-    pub(super) fn take(root: Arc<Root>) -> Result<Lock, OpenError> {
+    pub(super) fn take(root: Root) -> Result<Lock, OpenError> {
         let stat = rustix::fs::fstat(root.directory()).map_err(|errno| error(root.path(), "look at", errno))?;
         let id = MaildropId { device: stat.st_dev, inode: stat.st_ino };
         let locked = retry_on_intr(|| rustix::fs::flock(root.directory(), FlockOperation::NonBlockingLockExclusive));
@@ -54,7 +53,7 @@ impl Lock {
     }
 
     /// The Maildir that is locked.
-    pub(super) fn root(&self) -> &Arc<Root> {
+    pub(super) fn root(&self) -> &Root {
         &self.root
     }
 
@@ -123,7 +122,7 @@ mod tests {
     use crate::maildir::fixture::Fixture;
 
     fn take(path: &Path) -> Result<Lock, OpenError> {
-        Lock::take(Root::open(path).unwrap().into())
+        Lock::take(Root::open(path).unwrap())
     }
 
     fn id_of(root: &Root) -> MaildropId {

@@ -38,7 +38,7 @@ use rustix::io::Errno;
 
 pub use lock::MaildropId;
 pub use measure::Count;
-pub use store::{MessageError, OpenMessage, Store, Unsaved};
+pub use store::{MessageError, OpenMessage, Store};
 pub use update::{NotRemoved, Updated};
 
 /// What the file system refused, in words for the operator.

@@ -6,6 +6,8 @@
 //!
 //! A login does this, for a hundred thousand messages at times: nothing is allocated per message.
 
+use std::collections::HashSet;
+
 use super::index::Index;
 use super::measure::{self, Count, Measure, Measured};
 use super::places::Places;
@@ -243,20 +245,22 @@ impl Listing {
     ///
     /// What was promised is kept. Of those without a promise, the base name is for one that shares it with nobody.
     fn unique_ids<'i>(&self, index: Option<&'i Index>) -> Vec<(usize, Given<'i>)> {
-        let listed = |file: &&File| file.state == State::Listed;
-        let (mut kept, mut needed) = (Vec::new(), Vec::new());
+        let promise = |file: &File| index.zip(file.promised.checked_sub(1)).map(|(index, at)| index.entry(at as usize));
+        let listed = |file: &File| file.state == State::Listed;
+        let promised = |(at, file): (usize, &File)| {
+            let unique_id = promise(file).filter(|_| listed(file))?.unique_id?;
+            Some((at, Given::Kept(unique_id)))
+        };
+        let mut kept: Vec<_> = self.files.iter().enumerate().filter_map(promised).collect();
+        let promised_ids: HashSet<&[u8]> = kept.iter().map(|(_, given)| given.octets()).collect();
+        let mut needed = Vec::new();
         let mut at = 0;
         for namesakes in self.files.chunk_by(|a, b| a.base(&self.arena) == b.base(&self.arena)) {
-            let shared = namesakes.iter().filter(listed).count() > 1;
-            let as_it_stands = !shared && unique_id::is_valid(namesakes[0].base(&self.arena));
-            for (at, file) in (at..).zip(namesakes).filter(|(_, file)| listed(file)) {
-                match index.zip(file.promised.checked_sub(1)) {
-                    Some((index, place)) => {
-                        kept.extend(index.entry(place as usize).unique_id.map(|id| (at, Given::Kept(id))));
-                    }
-                    None if as_it_stands => {}
-                    None => needed.push((at, shared)),
-                }
+            let base = namesakes[0].base(&self.arena);
+            let shared = namesakes.iter().filter(|file| listed(file)).count() > 1;
+            if shared || !unique_id::is_valid(base) || promised_ids.contains(base) {
+                let unpromised = (at..).zip(namesakes).filter(|(_, file)| listed(file) && promise(file).is_none());
+                needed.extend(unpromised.map(|(at, _)| (at, shared)));
             }
             at += namesakes.len();
         }

@@ -29,22 +29,7 @@ pub struct Store {
     lock: Lock,
     maildrop: Arc<Maildrop>,
     places: Places,
-    unsaved: Option<Stamps>,
     learned: Vec<(MessageNumber, Octets)>,
-}
-
-/// An index that is to be written. It tells of the Maildir as it was at login, whatever has become of it.
-pub struct Unsaved {
-    root: Arc<Root>,
-    maildrop: Arc<Maildrop>,
-    stamps: Stamps,
-}
-
-impl Unsaved {
-    /// Writes it. A job; it needs no lock, and nobody waits for it.
-    pub fn save(self) {
-        save(&self.root, &self.maildrop, &self.stamps, &[]);
-    }
 }
 
 /// A message that is open for reading.
@@ -96,16 +81,13 @@ impl Store {
             io::ErrorKind::NotFound => OpenError::NoMaildir { path: path.into() },
             _ => FileError { action: "open", path: path.into(), source }.into(),
         })?;
-        let lock = Lock::take(Arc::new(root))?;
+        let lock = Lock::take(root)?;
         let Scanned { maildrop, places, unsaved } = scan::scan::<C>(lock.root())?;
+        if let Some(stamps) = unsaved {
+            save(lock.root(), &maildrop, &stamps, &[]);
+        }
         tmp::clean_now_and_then(lock.root());
-        Ok(Store { lock, maildrop: Arc::new(maildrop), places, unsaved, learned: Vec::new() })
-    }
-
-    /// What is left to do of a login when its client has been answered; `None` where nothing has changed.
-    pub fn unsaved(&mut self) -> Option<Unsaved> {
-        let stamps = self.unsaved.take()?;
-        Some(Unsaved { root: Arc::clone(self.lock.root()), maildrop: Arc::clone(&self.maildrop), stamps })
+        Ok(Store { lock, maildrop: Arc::new(maildrop), places, learned: Vec::new() })
     }
 
     /// A message turned out to have another size than at login: the index will say so after UPDATE.

@@ -144,7 +144,7 @@ impl<S: Read + Write, W: Workers> House<S, W> {
             }
         }
         let Some(resident) = self.resident(id) else { return };
-        let job = resident.connection.outcome(outcome);
+        let job = resident.connection.outcome(outcome, now);
         if let Some(maildrop) = resident.connection.maildrop_id() {
             resident.holds = Some(maildrop);
             self.holders.insert(maildrop, id);

@@ -5,15 +5,13 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::*;
+use crate::maildir::Store;
 use crate::maildir::fixture::{Fixture, number};
-use crate::maildir::{Store, Unsaved};
 use crate::maildrop::Marks;
 
 /// A login that ends at once, its index written. Gives sizes and unique-ids.
 fn login(fixture: &Fixture) -> Vec<(u64, String)> {
-    let mut store = fixture.open();
-    store.unsaved().into_iter().for_each(Unsaved::save);
-    seen(&store)
+    seen(&fixture.open())
 }
 
 fn seen(store: &Store) -> Vec<(u64, String)> {
@@ -209,7 +207,7 @@ proptest! {
         }
         sign(&mut index);
         if let Some(index) = Index::decode(index) {
-            (0..index.count()).for_each(|at| drop(index.entry(at)));
+            (0..index.count()).for_each(|at| _ = index.entry(at));
             let _ = index.to_maildrop();
         }
     }

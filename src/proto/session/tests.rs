@@ -15,7 +15,7 @@ fn maildrop(messages: u32) -> Arc<Maildrop> {
     let mut drop = Maildrop::default();
     for n in 1..=messages {
         let name = format!("{n}.base:2,");
-        let octets = Octets { wire: u64::from(n) * 100, file: Octets::UNKNOWN };
+        let octets = Octets::hearsay(u64::from(n) * 100);
         let (name, base_len) = (name.as_bytes(), name.len() as u8 - 3);
         drop.push(NewMessage { name, base_len, folder: Folder::Cur, inode: n.into(), octets, unique_id: None })
             .unwrap();

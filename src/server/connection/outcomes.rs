@@ -7,6 +7,7 @@
 use std::{
     io::{Read, Write},
     sync::Arc,
+    time::Instant,
 };
 
 use super::{Activity, Awaited, Connection, Step, Tools};
@@ -23,7 +24,9 @@ use crate::{
 
 impl<S: Read + Write> Connection<S> {
     /// The outcome of the job that was submitted; then a turn is due.
-    pub fn outcome(&mut self, outcome: Outcome) -> Option<Job> {
+    pub fn outcome(&mut self, outcome: Outcome, now: Instant) -> Option<Job> {
+        // A job took as long as it took: that was no silence of the client's.
+        self.heard = now;
         let awaited = match std::mem::replace(&mut self.activity, Activity::Commands) {
             Activity::AwaitingJob(awaited) => awaited,
             other => {
