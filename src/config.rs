@@ -104,7 +104,7 @@ pub struct Limits {
     pub connections_per_address: u32,
     /// From the greeting to the password, in all.
     pub login_time: Duration,
-    /// Between two commands; at least ten minutes (RFC 1939 section 3).
+    /// Without an octet in either direction, after login; at least ten minutes (RFC 1939 section 3).
     pub idle_time: Duration,
     /// How long a session must have been silent before a new login of its user may end it.
     pub takeover_after: Duration,

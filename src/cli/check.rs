@@ -140,8 +140,8 @@ fn port(place: &str, address: SocketAddr, bound: io::Result<()>) -> Finding {
             "{place}: {address} is in use; if that is not poppet itself, end the other program or choose another port"
         )),
         Some(rustix::io::Errno::ACCESS) => Finding::error(format!(
-            "{place}: {address} is not for this user to take: ports below 1024 need root, the capability \
-             CAP_NET_BIND_SERVICE, or sockets handed over by systemd; run check as the user that runs serve"
+            "{place}: {address} is not for this user to take: ports below 1024 need the capability \
+             CAP_NET_BIND_SERVICE; run check as the user that runs serve"
         )),
         Some(rustix::io::Errno::ADDRNOTAVAIL) => Finding::error(format!(
             "{place}: {address} is no address of this machine; write one that `ip address` shows, or {v4:?} for all"

@@ -97,7 +97,7 @@ pub fn bind(config: &Config, kind: Kind) -> Result<Vec<Listener>, PrepareError> 
         let mend = match source.kind() {
             io::ErrorKind::AddrInUse => "; another program has that port (ss -ltnp shows which): stop it, or choose another port",
             io::ErrorKind::PermissionDenied => {
-                "; ports below 1024 are for root or a service manager's sockets: start it as root, or choose a higher port"
+                "; ports below 1024 need the capability CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=), or choose a higher port"
             }
             io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
             _ => "",
@@ -120,6 +120,7 @@ fn tell(config: &Config, loaded: &Loaded) {
         if let Some(days) = facts.days_left(now) {
             log::info!("certificate {path}: for {}, expires in {days} days", facts.names.join(", "));
         }
+        facts.expiry(now).iter().for_each(|expiry| log::warn!("certificate {path} {expiry}"));
         facts.warnings(now).iter().for_each(|warning| log::warn!("certificate {path} {warning}"));
         facts.hints().iter().for_each(|hint| log::info!("certificate {path} {hint}"));
     }

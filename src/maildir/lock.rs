@@ -8,6 +8,7 @@
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -25,7 +26,7 @@ pub struct MaildropId {
 
 /// The lock on a maildrop, held until this is dropped.
 pub(super) struct Lock {
-    root: Root,
+    root: Arc<Root>,
     id: MaildropId,
     /// The file that is locked where the directory can't be.
     file: Option<OwnedFd>,
@@ -36,7 +37,7 @@ impl Lock {
     ///
     /// # Errors
     /// [`OpenError::Busy`], and whatever keeps the directory or the file from being locked.
-    pub(super) fn take(root: Root) -> Result<Lock, OpenError> {
+    pub(super) fn take(root: Arc<Root>) -> Result<Lock, OpenError> {
         let stat = rustix::fs::fstat(root.directory()).map_err(|errno| error(root.path(), "look at", errno))?;
         let id = MaildropId { device: stat.st_dev, inode: stat.st_ino };
         let locked = retry_on_intr(|| rustix::fs::flock(root.directory(), FlockOperation::NonBlockingLockExclusive));
@@ -53,7 +54,7 @@ impl Lock {
     }
 
     /// The Maildir that is locked.
-    pub(super) fn root(&self) -> &Root {
+    pub(super) fn root(&self) -> &Arc<Root> {
         &self.root
     }
 
@@ -122,7 +123,7 @@ mod tests {
     use crate::maildir::fixture::Fixture;
 
     fn take(path: &Path) -> Result<Lock, OpenError> {
-        Lock::take(Root::open(path).unwrap())
+        Lock::take(Root::open(path).unwrap().into())
     }
 
     fn id_of(root: &Root) -> MaildropId {

@@ -3,10 +3,12 @@
 //! Owns: when a size that a name claims is believed, and reading a file in order to count.
 //! Does not know: what changes between the file and the wire; a [`Count`] does.
 
+use std::thread;
+
 use rustix::fs::FileType;
 use rustix::io::{Errno, retry_on_intr};
 
-use super::root::{Root, kind};
+use super::root::{Root, kind, modified};
 use super::{FileError, OpenError, name};
 use crate::maildrop::{Folder, Octets};
 
@@ -52,7 +54,7 @@ impl<'a> Measure<'a> {
     /// Where descriptors or memory are used up; that is not the message's fault.
     pub(super) fn message<C: Count>(&mut self, folder: Folder, name: &[u8]) -> Result<Measured, OpenError> {
         if let Some(wire) = name::octets(name::base(name), b'W').filter(|&wire| wire <= BELIEVED) {
-            return Ok(Measured::Octets(Octets { wire, file: Octets::UNKNOWN }));
+            return Ok(Measured::Octets(Octets::hearsay(wire)));
         }
         match self.count::<C>(folder, name) {
             Ok(measured) => Ok(measured),
@@ -83,7 +85,7 @@ impl<'a> Measure<'a> {
                 }
             }
         }
-        Ok(Measured::Octets(Octets { wire: count.finish(), file: octets }))
+        Ok(Measured::Octets(Octets { wire: count.finish(), file: octets, modified: modified(&stat) }))
     }
 
     fn unreadable(&mut self, folder: Folder, name: &[u8], action: &'static str, errno: Errno) -> Measured {
@@ -94,9 +96,15 @@ impl<'a> Measure<'a> {
             Ok(stat) if kind(&stat) != FileType::RegularFile => Measured::NotRegular,
             stat => {
                 let wire = stat.map_or(0, |stat| stat.st_size as u64).min(BELIEVED);
-                Measured::Octets(Octets { wire, file: Octets::UNKNOWN })
+                Measured::Octets(Octets::hearsay(wire))
             }
         }
+    }
+
+    /// Adds what another one could not read.
+    fn absorb(&mut self, other: Measure<'_>) {
+        self.unreadable += other.unreadable;
+        self.first_error = self.first_error.take().or(other.first_error);
     }
 
     /// Says aloud, once, what could not be read.
@@ -110,6 +118,46 @@ impl<'a> Measure<'a> {
         }
     }
 }
+
+/// Does `each` with all `files`: by several threads where `work` is enough to pay for them. The sum of what it says.
+///
+/// A login is a job of one thread. Those that help with a large one come and go with it, so nobody else waits.
+pub(super) fn in_parallel<'a, F: Send>(
+    work: usize,
+    files: &mut [F],
+    measure: &mut Measure<'a>,
+    each: impl Fn(&mut [F], &mut Measure<'a>) -> Result<usize, OpenError> + Sync,
+) -> Result<usize, OpenError> {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let threads = if work < PAYS { 1 } else { processors.min(THREADS) };
+    if threads == 1 {
+        return each(files, measure);
+    }
+    let root = measure.root;
+    let mut sum = 0;
+    thread::scope(|scope| {
+        let helpers: Vec<_> = files
+            .chunks_mut(files.len().div_ceil(threads))
+            .map(|files| {
+                scope.spawn(|| {
+                    let mut measure = Measure::new(root);
+                    each(files, &mut measure).map(|sum| (sum, measure))
+                })
+            })
+            .collect();
+        for helper in helpers {
+            let (part, helped) = helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            sum += part;
+            measure.absorb(helped);
+        }
+        Ok(sum)
+    })
+}
+
+/// Messages to count from which on threads pay.
+const PAYS: usize = 200;
+/// Threads for one login at the most.
+const THREADS: usize = 4;
 
 /// The largest size that is believed without reading, 2 GiB: four thousand million such still add up in 64 bits.
 const BELIEVED: u64 = 1 << 31;
@@ -126,14 +174,20 @@ mod tests {
         Measure::new(&root).message::<CrLf>(Folder::Cur, name.as_bytes()).unwrap()
     }
 
+    fn counted(fixture: &Fixture, name: &str, wire: u64, file: u64) -> Measured {
+        let root = Root::open(fixture.path()).unwrap();
+        let modified = modified(&root.look_at(Folder::Cur, name.as_bytes()).unwrap());
+        Measured::Octets(Octets { wire, file, modified })
+    }
+
     #[test]
     fn a_file_is_counted_as_it_will_be_sent() {
         let fixture = Fixture::new();
         let long = "line\n".repeat(40_000) + "\r\n.\nno end";
         for text in ["", "a\nb\r\nc\n", "x", "\n", &long] {
             fixture.put("cur/1.a", text);
-            let octets = Octets { wire: wire_octets(text.as_bytes()), file: text.len() as u64 };
-            assert_eq!(measure(&fixture, "1.a"), Measured::Octets(octets));
+            let (wire, file) = (wire_octets(text.as_bytes()), text.len() as u64);
+            assert_eq!(measure(&fixture, "1.a"), counted(&fixture, "1.a", wire, file));
         }
     }
 
@@ -144,17 +198,16 @@ mod tests {
         for name in ["1.a,W=77", "1.a,W=x", &absurd] {
             fixture.put(&format!("cur/{name}"), "a\n");
         }
-        assert_eq!(measure(&fixture, "1.a,W=77"), Measured::Octets(Octets { wire: 77, file: Octets::UNKNOWN }));
-        assert_eq!(measure(&fixture, "1.a,W=x"), Measured::Octets(Octets { wire: 3, file: 2 }));
-        assert_eq!(measure(&fixture, &absurd), Measured::Octets(Octets { wire: 3, file: 2 }));
+        assert_eq!(measure(&fixture, "1.a,W=77"), Measured::Octets(Octets::hearsay(77)));
+        assert_eq!(measure(&fixture, "1.a,W=x"), counted(&fixture, "1.a,W=x", 3, 2));
+        assert_eq!(measure(&fixture, &absurd), counted(&fixture, &absurd, 3, 2));
     }
 
     #[test]
     fn a_sparse_file_of_300_megabytes_is_counted_through_one_buffer() {
         let fixture = Fixture::new();
         fixture.sparse("cur/1.big", 300_000_000);
-        let octets = Octets { wire: 300_000_002, file: 300_000_000 };
-        assert_eq!(measure(&fixture, "1.big"), Measured::Octets(octets));
+        assert_eq!(measure(&fixture, "1.big"), counted(&fixture, "1.big", 300_000_002, 300_000_000));
     }
 
     #[test]
@@ -176,7 +229,7 @@ mod tests {
         let root = Root::open(fixture.path()).unwrap();
         let mut measure = Measure::new(&root);
         let measured = measure.unreadable(Folder::Cur, b"1.a", "read", Errno::IO);
-        assert_eq!(measured, Measured::Octets(Octets { wire: 4, file: Octets::UNKNOWN }));
+        assert_eq!(measured, Measured::Octets(Octets::hearsay(4)));
         assert_eq!(measure.unreadable, 1);
         assert!(measure.first_error.unwrap().to_string().starts_with("cannot read"));
     }

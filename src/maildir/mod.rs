@@ -13,6 +13,7 @@
 //! Names in a Maildir belong to whoever can write to it: nothing is ever reached through a link, and
 //! nothing but a regular file is read.
 
+mod index;
 mod lock;
 mod maildirsize;
 mod measure;
@@ -37,7 +38,7 @@ use rustix::io::Errno;
 
 pub use lock::MaildropId;
 pub use measure::Count;
-pub use store::{MessageError, OpenMessage, Store};
+pub use store::{MessageError, OpenMessage, Store, Unsaved};
 pub use update::{NotRemoved, Updated};
 
 /// What the file system refused, in words for the operator.

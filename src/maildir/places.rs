@@ -36,6 +36,11 @@ pub(super) struct Found<'a> {
 }
 
 impl Places {
+    /// Whether no message has another name.
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
     /// Adds a name; message-numbers must not fall.
     pub(super) fn add(&mut self, number: u32, folder: Folder, name: &[u8], same_inode: bool) {
         let name_at = self.arena.len();

@@ -26,17 +26,29 @@ pub(super) struct Root {
 /// What one pass over `new` and `cur` saw of these two directories themselves.
 #[derive(Debug)]
 pub(super) struct Pass {
-    /// As they were before; `None` is a directory that does not exist.
-    stamps: [Option<Stamp>; 2],
+    /// As they were before.
+    pub(super) stamps: Stamps,
     /// Nothing was changed in either while they were read, so every file was seen where it is.
     pub(super) quiet: bool,
 }
 
-/// A directory and the time of its last change.
+/// By what `new` and `cur` are known to be as they were.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Stamps {
+    /// `None` is a directory that does not exist.
+    directories: [Option<Stamp>; 2],
+    /// Whether a change that came later can't carry the same times.
+    settled: bool,
+}
+
+/// A directory and the times of its last change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Stamp {
     inode: u64,
-    changed: Duration,
+    /// Of its entries; nanoseconds since 1970, as all here.
+    modified: u64,
+    /// Of its entries or of itself; no program can set it.
+    changed: u64,
 }
 
 impl Root {
@@ -111,7 +123,7 @@ impl Root {
     /// `Ok(None)` where neither exists.
     pub(super) fn read_folders(&self, mut each: impl FnMut(Folder, &[u8], u64)) -> Result<Option<Pass>, FileError> {
         let mut stamps = [None, None];
-        let now = since_epoch(SystemTime::now());
+        let now = nanoseconds_now();
         let mut buffer = Vec::with_capacity(DIRECTORY_BUFFER);
         for (folder, stamp) in FOLDERS.into_iter().zip(&mut stamps) {
             let opened = self.open_directory(folder.name());
@@ -124,30 +136,89 @@ impl Root {
         if stamps == [None, None] {
             return Ok(None);
         }
-        let settled = stamps.iter().flatten().all(|stamp| stamp.changed.abs_diff(now) > CLOCK_TICK);
-        let mut pass = Pass { stamps, quiet: false };
-        pass.quiet = settled && self.is_unchanged_since(&pass);
-        Ok(Some(pass))
+        let settled = stamps.iter().flatten().all(|stamp| stamp.is_settled(now));
+        let stamps = Stamps { directories: stamps, settled };
+        let quiet = settled && stamps.are_still(self);
+        Ok(Some(Pass { stamps, quiet }))
     }
 
     /// Whether no file came, went or was renamed in either directory since `pass` began.
     pub(super) fn is_unchanged_since(&self, pass: &Pass) -> bool {
-        FOLDERS.iter().zip(&pass.stamps).all(|(folder, then)| {
-            match rustix::fs::statat(&self.directory, folder.name(), AtFlags::SYMLINK_NOFOLLOW) {
+        pass.stamps.are_still(self)
+    }
+}
+
+impl Stamps {
+    /// Octets of their form in a file.
+    pub(super) const ENCODED: usize = 2 * 24 + 8;
+
+    /// Stands for directories of which nothing is known.
+    pub(super) fn unsettled() -> Stamps {
+        Stamps { directories: [None, None], settled: false }
+    }
+
+    /// Whether equal times prove that nothing has changed.
+    pub(super) fn are_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Whether the directories are the same and carry the same times now.
+    pub(super) fn are_still(&self, root: &Root) -> bool {
+        FOLDERS.iter().zip(&self.directories).all(|(folder, then)| {
+            match rustix::fs::statat(&root.directory, folder.name(), AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => *then == Some(Stamp::of(&stat)),
                 Err(errno) => errno == Errno::NOENT && then.is_none(),
             }
         })
     }
+
+    pub(super) fn encode(&self) -> [u8; Stamps::ENCODED] {
+        let mut out = [0; Stamps::ENCODED];
+        for (at, stamp) in self.directories.iter().enumerate() {
+            let Stamp { inode, modified, changed } = stamp.unwrap_or(Stamp { inode: 0, modified: 0, changed: 0 });
+            for (field, number) in [inode, modified, changed].into_iter().enumerate() {
+                out[at * 24 + field * 8..][..8].copy_from_slice(&number.to_le_bytes());
+            }
+            out[48 + at] = u8::from(stamp.is_some());
+        }
+        out[50] = u8::from(self.settled);
+        out
+    }
+
+    pub(super) fn decode(octets: &[u8]) -> Option<Stamps> {
+        let number = |at: usize| Some(u64::from_le_bytes(octets.get(at..at + 8)?.try_into().ok()?));
+        let stamp = |at: usize| {
+            let stamp =
+                Stamp { inode: number(at * 24)?, modified: number(at * 24 + 8)?, changed: number(at * 24 + 16)? };
+            Some((*octets.get(48 + at)? == 1).then_some(stamp))
+        };
+        Some(Stamps { directories: [stamp(0)?, stamp(1)?], settled: *octets.get(50)? == 1 })
+    }
 }
 
 impl Stamp {
     fn of(stat: &Stat) -> Stamp {
-        let seconds = Duration::from_secs(stat.st_mtime.try_into().unwrap_or_default());
         #[allow(clippy::useless_conversion)] // Half as wide on some machines.
-        let nanoseconds = u64::from(stat.st_mtime_nsec);
-        Stamp { inode: stat.st_ino, changed: seconds + Duration::from_nanos(nanoseconds) }
+        let changed = nanoseconds(stat.st_ctime.into(), stat.st_ctime_nsec.into());
+        Stamp { inode: stat.st_ino, modified: modified(stat), changed }
     }
+
+    /// Whether a change after `now` is bound to carry another time.
+    fn is_settled(&self, now: u64) -> bool {
+        let coarse = |time: u64| time % 1_000_000_000 == 0;
+        let tick = if coarse(self.modified) && coarse(self.changed) { COARSE_TICK } else { CLOCK_TICK };
+        [self.modified, self.changed].into_iter().all(|time| time.abs_diff(now) > tick.as_nanos() as u64)
+    }
+}
+
+/// When a file was last written to, in nanoseconds since 1970.
+pub(super) fn modified(stat: &Stat) -> u64 {
+    #[allow(clippy::useless_conversion)] // Half as wide on some machines.
+    nanoseconds(stat.st_mtime.into(), stat.st_mtime_nsec.into())
+}
+
+fn nanoseconds(seconds: i64, nanoseconds: u64) -> u64 {
+    u64::try_from(seconds).unwrap_or_default().saturating_mul(1_000_000_000).saturating_add(nanoseconds)
 }
 
 /// Room for `new/NAME`: a login opens each message, and need not allocate for it.
@@ -206,8 +277,8 @@ pub(super) fn kind(stat: &Stat) -> FileType {
     FileType::from_raw_mode(stat.st_mode)
 }
 
-fn since_epoch(time: SystemTime) -> Duration {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default()
+fn nanoseconds_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64
 }
 
 /// The order matters: mail moves from `new` to `cur`, so read this way it is seen twice rather than never.
@@ -217,6 +288,9 @@ pub(super) const FOLDERS: [Folder; 2] = [Folder::New, Folder::Cur];
 ///
 /// The kernel stamps files by a clock that ticks every 1 to 10 ms; only newer ones are finer.
 pub(super) const CLOCK_TICK: Duration = Duration::from_millis(20);
+
+/// The same on a file system that knows whole seconds alone, or pairs of them.
+const COARSE_TICK: Duration = Duration::from_millis(2_500);
 
 /// Room for some 400 directory entries a system call.
 pub(super) const DIRECTORY_BUFFER: usize = 32 * 1024;

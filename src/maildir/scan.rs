@@ -6,30 +6,51 @@
 //!
 //! A login does this, for a hundred thousand messages at times: nothing is allocated per message.
 
-use super::measure::{Count, Measure, Measured};
+use super::index::Index;
+use super::measure::{self, Count, Measure, Measured};
 use super::places::Places;
-use super::root::Root;
+use super::root::{Root, Stamps};
 use super::unique_id::{self, Hashed, Taken};
 use super::{FileError, OpenError, name};
 use crate::maildrop::{Folder, Maildrop, NewMessage, Octets};
 
-/// Reads the names, measures the messages and numbers them.
-///
-/// The places are those of messages that were seen under two names.
+/// What a login found.
+pub(super) struct Scanned {
+    pub(super) maildrop: Maildrop,
+    /// Of messages that were seen under two names.
+    pub(super) places: Places,
+    /// The index is to be written, as of these stamps; `None` where nothing has changed.
+    pub(super) unsaved: Option<Stamps>,
+}
+
+/// Reads the names, measures the messages and numbers them; takes from the index whatever it still tells truly.
 ///
 /// # Errors
 /// Where a directory can't be read: that must never look like an empty maildrop.
-pub(super) fn scan<C: Count>(root: &Root) -> Result<(Maildrop, Places), OpenError> {
+pub(super) fn scan<C: Count>(root: &Root) -> Result<Scanned, OpenError> {
+    let index = Index::read(root);
+    if let Some(index) = index.as_ref().filter(|index| index.is_current(root)) {
+        let maildrop = index.to_maildrop().map_err(|error| too_many(root, error))?;
+        return Ok(Scanned { maildrop, places: Places::default(), unsaved: None });
+    }
     let mut listing = Listing::read(root)?;
+    let unchanged = index.as_ref().is_some_and(|index| listing.recognise(index));
     listing.measure::<C>(root)?;
-    listing.into_maildrop(root)
+    let stamps = listing.stamps.clone();
+    let (maildrop, places) = listing.into_maildrop(root, index.as_ref())?;
+    // A message with two names is there twice: the index knows but one of them.
+    let stamps = if places.is_empty() { stamps } else { Stamps::unsettled() };
+    let known = index.as_ref().is_some_and(|index| unchanged && (!stamps.are_settled() || stamps == *index.stamps()));
+    let worthless = known || maildrop.count() == 0 && index.is_none();
+    Ok(Scanned { maildrop, places, unsaved: (!worthless).then_some(stamps) })
 }
 
 /// The files that are messages, with their names in one arena.
-#[derive(Default)]
 struct Listing {
     files: Vec<File>,
     arena: Vec<u8>,
+    /// Of the pass that saw everything, if one did.
+    stamps: Stamps,
 }
 
 #[derive(Clone, Copy)]
@@ -43,6 +64,10 @@ struct File {
     base_len: u8,
     folder: Folder,
     state: State,
+    /// Its size is known from the index.
+    measured: bool,
+    /// Its place in the index, and 1; 0 where it is not in there. Its unique-id was promised then.
+    promised: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,7 +84,7 @@ enum State {
 impl Listing {
     /// Reads the names of both directories, in the order of delivery.
     fn read(root: &Root) -> Result<Listing, OpenError> {
-        let mut listing = Listing::default();
+        let mut listing = Listing { files: Vec::new(), arena: Vec::new(), stamps: Stamps::unsettled() };
         for _ in 0..PASSES {
             let before = listing.files.len();
             let pass = root.read_folders(|folder, name, inode| listing.push(folder, name, inode))?;
@@ -68,6 +93,7 @@ impl Listing {
             // any pass saw is listed, unless one saw everything.
             if pass.quiet {
                 listing.files.drain(..before);
+                listing.stamps = pass.stamps;
                 break;
             }
         }
@@ -80,12 +106,14 @@ impl Listing {
         self.files.push(File {
             delivered: name::delivered(base),
             inode,
-            octets: Octets { wire: 0, file: Octets::UNKNOWN },
+            octets: Octets::hearsay(0),
             name_at: self.arena.len(),
             name_len: u8::try_from(name.len()).expect("names are at most 255 octets long"),
             base_len: base.len() as u8,
             folder,
             state: State::Listed,
+            measured: false,
+            promised: 0,
         });
         self.arena.extend_from_slice(name);
     }
@@ -106,19 +134,55 @@ impl Listing {
         }
     }
 
-    /// Finds out the size of each message.
+    /// Takes sizes and unique-ids from the index; true where it tells of the same files under the same names.
+    ///
+    /// Both are in the order of delivery. A message is known by its base name and its inode. One that has another
+    /// inode, as after a restore, is measured anew and keeps its unique-id.
+    fn recognise(&mut self, index: &Index) -> bool {
+        let (mut at, mut same) = (0, 0);
+        let arena = &self.arena;
+        let base_at = |at: usize| {
+            let entry = index.entry(at);
+            &entry.name[..entry.base_len.into()]
+        };
+        for namesakes in self.files.chunk_by_mut(|a, b| a.base(arena) == b.base(arena)) {
+            let (delivered, base) = (namesakes[0].delivered, namesakes[0].base(arena));
+            let is_earlier = |other| other != base && (name::delivered(other), other) < (delivered, base);
+            at = (at..index.count()).find(|&at| !is_earlier(base_at(at))).unwrap_or(index.count());
+            let entries = at..(at..index.count()).find(|&at| base_at(at) != base).unwrap_or(index.count());
+            let alone = namesakes.len() == 1 && entries.len() == 1;
+            for file in namesakes {
+                if let Some(known) = entries.clone().find(|&at| index.entry(at).inode == file.inode) {
+                    let entry = index.entry(known);
+                    (file.octets, file.measured, file.promised) = (entry.octets, true, known as u32 + 1);
+                    same += usize::from((entry.folder, entry.name) == (file.folder, file.name(arena)));
+                } else if alone {
+                    file.promised = entries.start as u32 + 1;
+                }
+            }
+        }
+        same == self.files.len() && same == index.count()
+    }
+
+    /// Finds out the size of each message that is not known.
     fn measure<C: Count>(&mut self, root: &Root) -> Result<(), OpenError> {
         let mut measure = Measure::new(root);
-        let mut gone = 0;
-        for file in self.files.iter_mut().filter(|file| file.state == State::Listed) {
-            gone += usize::from(!file.measure::<C>(&self.arena, &mut measure)?);
-        }
+        let arena = &self.arena;
+        let unknown = self.files.iter().filter(|file| file.is_unknown()).count();
+        let mut gone = measure::in_parallel(unknown, &mut self.files, &mut measure, |files, measure| {
+            let mut gone = 0;
+            for file in files.iter_mut().filter(|file| file.is_unknown()) {
+                gone += usize::from(!file.measure::<C>(arena, measure)?);
+            }
+            Ok(gone)
+        })?;
         // Flags may have changed since the names were read. All such files are looked for in one pass.
         for _ in 0..PASSES {
             if gone == 0 {
                 break;
             }
             let now = Listing::read(root)?;
+            self.stamps = Stamps::unsettled();
             gone = 0;
             for file in self.files.iter_mut().filter(|file| file.state == State::Gone) {
                 let Some((folder, name)) = now.find(file, &self.arena) else { continue };
@@ -142,11 +206,11 @@ impl Listing {
         same.then(|| (found.folder, found.name(&self.arena)))
     }
 
-    fn into_maildrop(mut self, root: &Root) -> Result<(Maildrop, Places), OpenError> {
+    fn into_maildrop(mut self, root: &Root, index: Option<&Index>) -> Result<(Maildrop, Places), OpenError> {
         self.files.retain(|file| matches!(file.state, State::Listed | State::SeenAgain));
-        let hashed = self.hashed_unique_ids();
-        let mut hashed = hashed.iter().peekable();
-        let octets = self.files.iter().map(|file| usize::from(file.name_len)).sum::<usize>() + hashed.len() * 32;
+        let given = self.unique_ids(index);
+        let mut given = given.iter().peekable();
+        let octets = self.files.iter().map(|file| usize::from(file.name_len)).sum::<usize>() + given.len() * 32;
         let mut maildrop = Maildrop::with_capacity(self.files.len(), octets);
         let mut places = Places::default();
         let mut seen_before = Vec::new();
@@ -163,7 +227,7 @@ impl Listing {
                     folder: file.folder,
                     inode: file.inode,
                     octets: file.octets,
-                    unique_id: hashed.next_if(|hashed| hashed.0 == at).map(|hashed| &hashed.1[..]),
+                    unique_id: given.next_if(|given| given.0 == at).map(|given| given.1.octets()),
                 })
                 .map_err(|error| too_many(root, error))?;
             for other in seen_before.drain(..) {
@@ -175,29 +239,55 @@ impl Listing {
         Ok((maildrop, places))
     }
 
-    /// The unique-ids of those messages whose base name is none, by their place in `files`.
-    fn hashed_unique_ids(&self) -> Vec<(usize, Hashed)> {
+    /// The unique-ids of those messages that have another one than their base name, by their place in `files`.
+    ///
+    /// What was promised is kept. Of those without a promise, the base name is for one that shares it with nobody.
+    fn unique_ids<'i>(&self, index: Option<&'i Index>) -> Vec<(usize, Given<'i>)> {
         let listed = |file: &&File| file.state == State::Listed;
-        let mut needed = Vec::new();
+        let (mut kept, mut needed) = (Vec::new(), Vec::new());
         let mut at = 0;
         for namesakes in self.files.chunk_by(|a, b| a.base(&self.arena) == b.base(&self.arena)) {
             let shared = namesakes.iter().filter(listed).count() > 1;
-            if shared || !unique_id::is_valid(namesakes[0].base(&self.arena)) {
-                let indices = at..at + namesakes.len();
-                needed.extend(indices.zip(namesakes).filter(|(_, file)| listed(file)).map(|(at, _)| (at, shared)));
+            let as_it_stands = !shared && unique_id::is_valid(namesakes[0].base(&self.arena));
+            for (at, file) in (at..).zip(namesakes).filter(|(_, file)| listed(file)) {
+                match index.zip(file.promised.checked_sub(1)) {
+                    Some((index, place)) => {
+                        kept.extend(index.entry(place as usize).unique_id.map(|id| (at, Given::Kept(id))));
+                    }
+                    None if as_it_stands => {}
+                    None => needed.push((at, shared)),
+                }
             }
             at += namesakes.len();
         }
-        if needed.is_empty() {
-            return Vec::new();
+        if !needed.is_empty() {
+            let mut taken = Taken::default();
+            self.files.iter().for_each(|file| taken.note(file.base(&self.arena)));
+            kept.iter().for_each(|(_, given)| taken.note(given.octets()));
+            for (at, shared) in needed {
+                let file = &self.files[at];
+                let hash = taken.hash(file.base(&self.arena), shared.then_some(file.inode));
+                kept.push((at, Given::Hashed(hash)));
+            }
+            kept.sort_unstable_by_key(|&(at, _)| at);
         }
-        let mut taken = Taken::default();
-        self.files.iter().for_each(|file| taken.note(file.base(&self.arena)));
-        let hash = |(at, shared): (usize, bool)| {
-            let file = &self.files[at];
-            (at, taken.hash(file.base(&self.arena), shared.then_some(file.inode)))
-        };
-        needed.into_iter().map(hash).collect()
+        kept
+    }
+}
+
+/// A unique-id that is not the base name.
+enum Given<'i> {
+    /// From the index.
+    Kept(&'i [u8]),
+    Hashed(Hashed),
+}
+
+impl Given<'_> {
+    fn octets(&self) -> &[u8] {
+        match self {
+            Given::Kept(id) => id,
+            Given::Hashed(hash) => hash,
+        }
     }
 }
 
@@ -208,6 +298,10 @@ impl File {
 
     fn base<'a>(&self, arena: &'a [u8]) -> &'a [u8] {
         &arena[self.name_at..][..self.base_len.into()]
+    }
+
+    fn is_unknown(&self) -> bool {
+        self.state == State::Listed && !self.measured
     }
 
     fn is_same_message(&self, other: &File, arena: &[u8]) -> bool {

@@ -15,10 +15,11 @@ use rustix::io::Errno;
 use super::lock::{Lock, MaildropId};
 use super::measure::Count;
 use super::places::Places;
-use super::root::{Root, kind};
+use super::root::{Root, Stamps, kind, modified};
+use super::scan::Scanned;
 use super::update::{self, NotRemoved, Updated};
-use super::{FileError, OpenError, scan, tmp};
-use crate::maildrop::{Folder, Maildrop, Marks, MessageNumber};
+use super::{FileError, OpenError, index, scan, tmp};
+use crate::maildrop::{Folder, Maildrop, Marks, MessageNumber, Octets};
 
 /// A maildrop with its lock; dropping it gives the lock back and changes nothing.
 ///
@@ -28,6 +29,22 @@ pub struct Store {
     lock: Lock,
     maildrop: Arc<Maildrop>,
     places: Places,
+    unsaved: Option<Stamps>,
+    learned: Vec<(MessageNumber, Octets)>,
+}
+
+/// An index that is to be written. It tells of the Maildir as it was at login, whatever has become of it.
+pub struct Unsaved {
+    root: Arc<Root>,
+    maildrop: Arc<Maildrop>,
+    stamps: Stamps,
+}
+
+impl Unsaved {
+    /// Writes it. A job; it needs no lock, and nobody waits for it.
+    pub fn save(self) {
+        save(&self.root, &self.maildrop, &self.stamps, &[]);
+    }
 }
 
 /// A message that is open for reading.
@@ -37,6 +54,8 @@ pub struct OpenMessage {
     pub file: File,
     /// The length of the file, now.
     pub file_octets: u64,
+    /// When it was last written to: nanoseconds since 1970.
+    pub modified: u64,
     /// The octets on the wire, where they were counted at login and the file is the same; where `None`, they must
     /// be counted before they are announced.
     pub wire_octets: Option<u64>,
@@ -77,10 +96,26 @@ impl Store {
             io::ErrorKind::NotFound => OpenError::NoMaildir { path: path.into() },
             _ => FileError { action: "open", path: path.into(), source }.into(),
         })?;
-        let lock = Lock::take(root)?;
-        let (maildrop, places) = scan::scan::<C>(lock.root())?;
+        let lock = Lock::take(Arc::new(root))?;
+        let Scanned { maildrop, places, unsaved } = scan::scan::<C>(lock.root())?;
         tmp::clean_now_and_then(lock.root());
-        Ok(Store { lock, maildrop: Arc::new(maildrop), places })
+        Ok(Store { lock, maildrop: Arc::new(maildrop), places, unsaved, learned: Vec::new() })
+    }
+
+    /// What is left to do of a login when its client has been answered; `None` where nothing has changed.
+    pub fn unsaved(&mut self) -> Option<Unsaved> {
+        let stamps = self.unsaved.take()?;
+        Some(Unsaved { root: Arc::clone(self.lock.root()), maildrop: Arc::clone(&self.maildrop), stamps })
+    }
+
+    /// A message turned out to have another size than at login: the index will say so after UPDATE.
+    pub fn learn(&mut self, message: MessageNumber, octets: Octets) {
+        self.learned.push((message, octets));
+    }
+
+    /// Whether something was learned that UPDATE writes down.
+    pub fn has_learned(&self) -> bool {
+        !self.learned.is_empty()
     }
 
     /// The messages, as they were at login.
@@ -119,8 +154,9 @@ impl Store {
     fn opened(&self, message: MessageNumber, file: File, stat: &rustix::fs::Stat) -> OpenMessage {
         let file_octets = stat.st_size as u64;
         let size = self.maildrop.size(message);
-        let same = size.file == file_octets && self.maildrop.inode(message) == stat.st_ino;
-        OpenMessage { file, file_octets, wire_octets: same.then_some(size.wire) }
+        let modified = modified(stat);
+        let same = (size.file, size.modified) == (file_octets, modified) && self.maildrop.inode(message) == stat.st_ino;
+        OpenMessage { file, file_octets, modified, wire_octets: same.then_some(size.wire) }
     }
 
     fn unreadable(&self, folder: Folder, name: &[u8], errno: Errno) -> MessageError {
@@ -143,7 +179,22 @@ impl Store {
     /// # Errors
     /// [`NotRemoved`] where not every removal is certain. All others are done nevertheless.
     pub fn update(self, marks: &Marks, mark_seen: bool) -> Result<Updated, NotRemoved> {
-        update::update(self.lock.root(), &self.maildrop, self.places, marks, mark_seen)
+        let updated = update::update(self.lock.root(), &self.maildrop, self.places, marks, mark_seen);
+        if !self.learned.is_empty() {
+            save(self.lock.root(), &self.maildrop, &Stamps::unsettled(), &self.learned);
+        }
+        updated
+    }
+}
+
+/// Writes the index, with what was learned since login. That it can't be written hurts nobody.
+fn save(root: &Root, maildrop: &Maildrop, stamps: &Stamps, learned: &[(MessageNumber, Octets)]) {
+    let octets = |message| match learned.iter().rev().find(|(other, _)| *other == message) {
+        Some((_, octets)) => *octets,
+        None => maildrop.size(message),
+    };
+    if let Err(error) = index::write(root, maildrop, stamps, octets) {
+        log::debug!("cannot write {:?}: {error}", root.path().join(index::FILE));
     }
 }
 

@@ -86,7 +86,7 @@ mod tests {
         let mut drop = Maildrop::default();
         for n in 1..=messages {
             let name = format!("{n}.x");
-            let octets = Octets { wire: n * 100, file: n * 100 };
+            let octets = Octets::hearsay(n * 100);
             let base_len = name.len() as u8;
             let name = name.as_bytes();
             drop.push(NewMessage { name, base_len, folder: Folder::New, inode: n, octets, unique_id: None }).unwrap();

@@ -414,7 +414,7 @@ impl Session {
             list.push("SASL PLAIN LOGIN");
         }
         list.extend(["UTF8", "LANG"]);
-        if self.terms.tls_offered && !self.terms.tls_active && authorization {
+        if self.terms.tls_offered && !self.terms.tls_active && !self.utf8 && authorization {
             list.push("STLS");
         }
         list.push("IMPLEMENTATION poppet");
@@ -441,3 +441,6 @@ fn language(tag: Option<&[u8]>) -> Reply {
         Reply::err("no such language here")
     }
 }
+
+#[cfg(test)]
+mod tests;

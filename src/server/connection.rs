@@ -77,6 +77,8 @@ pub struct Connection<S> {
     heard: Instant,
     /// Whether the socket may have something to read.
     readable: bool,
+    /// The socket took no more: octets wait, in the outbox or inside TLS, for it to become writable.
+    blocked: bool,
     /// The client has sent its last octet; the socket may still hold some.
     read_closed: bool,
 }
@@ -131,6 +133,7 @@ impl<S: Read + Write> Connection<S> {
             alive: Arc::new(()),
             heard: now,
             readable: true,
+            blocked: false,
             read_closed: false,
         }
     }
@@ -144,11 +147,8 @@ impl<S: Read + Write> Connection<S> {
     pub fn ready(&mut self, readable: bool, read_closed: bool, writable: bool) -> bool {
         self.readable |= readable || read_closed;
         self.read_closed |= read_closed;
-        match self.activity {
-            Activity::AwaitingJob(_) => writable && !self.outbox.is_empty(),
-            Activity::Commands => readable || read_closed || writable && !self.outbox.is_empty(),
-            _ => writable,
-        }
+        let hears = matches!(self.activity, Activity::Commands) && (readable || read_closed);
+        hears || writable && self.blocked
     }
 
     /// Does what can be done without waiting, but not more than a fair share.
@@ -349,15 +349,16 @@ impl<S: Read + Write> Connection<S> {
         let Activity::Message(pump) = std::mem::replace(&mut self.activity, Activity::Commands) else { return };
         let (message, octets) = (pump.message(), pump.octets());
         self.session.sent(message, pump.by_retr());
-        self.record.sent(pump.by_retr(), message.get(), octets);
-        let listed = self.store.as_ref().map(|store| store.maildrop().size(message).wire);
-        if pump.by_retr() && listed.is_some_and(|listed| listed != octets) {
-            let name = self.store.as_ref().map(|store| store.maildrop().name(message).escape_ascii().to_string());
+        self.record.sent(pump.by_retr(), message.get(), octets.wire);
+        let Some(store) = self.store.as_mut().filter(|_| pump.by_retr()) else { return };
+        let listed = store.maildrop().size(message).wire;
+        if listed != octets.wire {
+            let name = store.maildrop().name(message).escape_ascii().to_string();
+            store.learn(message, octets);
             self.record.trouble(format_args!(
-                "message {} has {octets} octets, and not {} as its file name says or as it had at login: {}",
+                "message {} has {} octets, and not {listed} as its name says or as it had when it was counted: {name}",
                 message.get(),
-                listed.unwrap_or_default(),
-                name.unwrap_or_default()
+                octets.wire,
             ));
         }
     }
@@ -365,6 +366,7 @@ impl<S: Read + Write> Connection<S> {
     fn flush(&mut self, now: Instant) -> io::Result<()> {
         let before = self.outbox.len();
         let flushed = self.transport.flush(&mut self.stream, &mut self.outbox);
+        self.blocked = flushed.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
         if self.outbox.len() < before && self.record.has_logged_in() {
             self.heard = now;
         }
@@ -384,3 +386,6 @@ enum Step {
     Waits,
     Submits(Job),
 }
+
+#[cfg(test)]
+mod tests;

@@ -271,3 +271,6 @@ impl<S: Read + Write, W: Workers> House<S, W> {
         self.residents.get_mut(id.place).filter(|resident| resident.id == id)
     }
 }
+
+#[cfg(test)]
+mod tests;

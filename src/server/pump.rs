@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     maildir::OpenMessage,
-    maildrop::MessageNumber,
+    maildrop::{MessageNumber, Octets},
     proto::{
         reply::Reply,
         stuffing::{Count, Fed, Sink, Stuffer},
@@ -25,6 +25,7 @@ pub struct MessagePump {
     by_retr: bool,
     file: File,
     file_octets: u64,
+    modified: u64,
     at: u64,
     stage: Stage,
     stuffer: Stuffer,
@@ -76,6 +77,7 @@ impl MessagePump {
             by_retr: body_lines.is_none(),
             file: opened.file,
             file_octets: opened.file_octets,
+            modified: opened.modified,
             at: 0,
             stage,
             stuffer: body_lines.map_or_else(Stuffer::whole, Stuffer::top),
@@ -93,9 +95,9 @@ impl MessagePump {
         self.by_retr
     }
 
-    /// Octets sent of the message itself, as the client has them.
-    pub fn octets(&self) -> u64 {
-        self.wire
+    /// What was sent of the message itself, as the client has it, and of which file.
+    pub fn octets(&self) -> Octets {
+        Octets { wire: self.wire, file: self.file_octets, modified: self.modified }
     }
 
     /// Reads one block and appends what it becomes.
@@ -183,7 +185,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(content).unwrap();
         let writer = file.try_clone().unwrap();
-        (writer, OpenMessage { file, file_octets: content.len() as u64, wire_octets })
+        (writer, OpenMessage { file, file_octets: content.len() as u64, modified: 1, wire_octets })
     }
 
     fn pump(opened: OpenMessage, body_lines: Option<u32>) -> MessagePump {

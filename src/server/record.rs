@@ -133,7 +133,7 @@ impl Record {
 
     /// Something is wrong with a message or a maildrop, which the client is told in other words.
     pub fn trouble(&self, what: impl fmt::Display) {
-        log::warn!("user={self}: {what}");
+        log::warn!("user={self}, ip=[{}]: {what}", self.ip);
     }
 
     /// The connection is over.

@@ -17,7 +17,7 @@ pub struct Incoming(Signals);
 pub enum Wish {
     /// SIGTERM, SIGINT: end in order.
     Stop,
-    /// SIGHUP: look at once at whatever is looked at now and then.
+    /// SIGHUP, which others use to have files read again. Here they are read when they change.
     LookAgain,
 }
 

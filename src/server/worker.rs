@@ -17,7 +17,7 @@ use super::Id;
 use crate::{
     auth::Authenticator,
     config::MaildirTemplate,
-    maildir::{self, FileError, NotRemoved, OpenError, Store},
+    maildir::{self, FileError, NotRemoved, OpenError, Store, Unsaved},
     maildrop::Marks,
     proto::stuffing,
     secret::Secret,
@@ -64,6 +64,14 @@ pub enum Outcome {
     Panicked,
 }
 
+/// A job that is done.
+pub struct Done {
+    /// What the client waits for.
+    pub outcome: Outcome,
+    /// The index, for which nobody waits.
+    pub unsaved: Option<Unsaved>,
+}
+
 /// Why a user may not go on.
 #[derive(Debug)]
 pub enum NotAuthenticated {
@@ -95,17 +103,23 @@ pub struct Office {
 
 impl Office {
     /// Does a job, however long it takes. `None` where its client has gone.
-    pub fn perform(&self, job: Job) -> Option<Outcome> {
-        Some(match job {
+    pub fn perform(&self, job: Job) -> Option<Done> {
+        let mut unsaved = None;
+        let outcome = match job {
             Job::Authenticate { client, .. } | Job::Open { client, .. } if client.strong_count() == 0 => return None,
             Job::Authenticate { user, password, .. } => Outcome::Authenticated(self.authenticate(&user, &password)),
-            Job::Open { path, .. } => Outcome::Opened(Store::open::<Counter>(&path).map(Box::new)),
+            Job::Open { path, .. } => {
+                let mut opened = Store::open::<Counter>(&path).map(Box::new);
+                unsaved = opened.as_mut().ok().and_then(|store| store.unsaved());
+                Outcome::Opened(opened)
+            }
             Job::Locate(mut store) => {
                 let located = store.locate();
                 Outcome::Located(store, located)
             }
             Job::Update(store, marks) => Outcome::Updated(store.update(&marks, self.mark_seen).map(|_| ())),
-        })
+        };
+        Some(Done { outcome, unsaved })
     }
 
     fn authenticate(&self, user: &UserName, password: &Secret) -> Result<PathBuf, NotAuthenticated> {
@@ -238,9 +252,13 @@ impl Lane {
         loop {
             if let Some((id, job)) = state.queue.pop_front() {
                 drop(state);
-                let outcome = catch_unwind(AssertUnwindSafe(|| self.office.perform(job)));
-                if let Some(outcome) = outcome.unwrap_or(Some(Outcome::Panicked)) {
+                let done = catch_unwind(AssertUnwindSafe(|| self.office.perform(job)));
+                let panicked = Done { outcome: Outcome::Panicked, unsaved: None };
+                if let Some(Done { outcome, unsaved }) = done.unwrap_or(Some(panicked)) {
                     (self.report)(id, outcome);
+                    if let Some(unsaved) = unsaved {
+                        let _ = catch_unwind(AssertUnwindSafe(|| unsaved.save()));
+                    }
                 }
                 state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
                 continue;
@@ -262,3 +280,6 @@ impl fmt::Debug for Threads {
         f.write_str("Threads")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,7 +59,7 @@ impl Builder {
         }
         for _ in 0..5 {
             let mut server = self.launch();
-            if server.greets() {
+            if server.greets(1) {
                 return server;
             }
             // Another process may have taken a port between our look and the server's bind.

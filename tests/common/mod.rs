@@ -118,8 +118,9 @@ impl Server {
 
     /// Starts one that has ended anew, on the same ports and files.
     pub fn start_again(&mut self) {
+        let starts = 1 + self.log().matches(&format!("listening at {} ", self.plain)).count();
         self.child = Some(self.spawn());
-        assert!(self.greets(), "the server does not start again:\n{}", self.log());
+        assert!(self.greets(starts), "the server does not start again:\n{}", self.log());
     }
 
     /// Whether the process is still there.
@@ -219,10 +220,16 @@ impl Server {
         command.spawn().expect("start the server")
     }
 
-    fn greets(&mut self) -> bool {
+    /// Waits until the server itself says that it has its ports. That somebody answers there proves nothing:
+    /// it may be the server of another test.
+    ///
+    /// `starts` is how often it was started with this log.
+    fn greets(&mut self, starts: usize) -> bool {
         let until = Instant::now() + DEADLINE;
+        let ports = if self.speaks_tls { vec![self.plain, self.tls] } else { vec![self.plain] };
         while Instant::now() < until && self.is_running() {
-            if TcpStream::connect_timeout(&self.plain, DEADLINE).is_ok() {
+            let log = self.log();
+            if ports.iter().all(|port| log.matches(&format!("listening at {port} ")).count() == starts) {
                 return true;
             }
             thread::sleep(Duration::from_millis(10));

@@ -206,6 +206,16 @@ fn size_that_a_name_made_up_is_not_what_retr_announces() {
 }
 
 #[test]
+fn size_that_a_name_made_up_is_corrected_once_the_message_was_read() {
+    let server = Server::start();
+    deliver_a_lie(&server);
+    let mut client = server.log_in(USER);
+    client.body("RETR 1");
+    client.quit();
+    assert_eq!(server.log_in(USER).ok("STAT"), "+OK 1 20");
+}
+
+#[test]
 fn last_line_end_and_the_dot_leave_together() {
     let server = Server::start();
     server.maildir(USER).deliver(b"Subject: x\n\nx\n");

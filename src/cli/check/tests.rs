@@ -142,7 +142,7 @@ fn a_port_that_cannot_be_had_explains_itself() {
     use rustix::io::Errno;
     let address = "192.0.2.1:110".parse().unwrap();
     for (errno, part) in [
-        (Errno::ACCESS, "ports below 1024 need root, the capability CAP_NET_BIND_SERVICE"),
+        (Errno::ACCESS, "ports below 1024 need the capability CAP_NET_BIND_SERVICE"),
         (Errno::ADDRNOTAVAIL, "is no address of this machine; write one that `ip address` shows, or \"0.0.0.0:110\""),
         (Errno::AFNOSUPPORT, "needs IPv6, which this machine lacks; write \"0.0.0.0:110\""),
         (Errno::NOBUFS, "can't be taken"),

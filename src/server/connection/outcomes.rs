@@ -153,7 +153,7 @@ impl<S: Read + Write> Connection<S> {
         let marked = marks.deleted_count();
         let idle = if tools.mark_seen { marks.is_empty() } else { marked == 0 };
         match self.store.take() {
-            Some(store) if !idle => {
+            Some(store) if !idle || store.has_learned() => {
                 self.activity = Activity::AwaitingJob(Awaited::Update { marked });
                 Step::Submits(Job::Update(store, marks))
             }

@@ -1,0 +1,196 @@
+//! The threads themselves: bounds of their queues, UPDATE, panics, clients that have gone.
+//!
+//! A lane is held by the call that wakes the loop, which a worker makes after each job.
+
+use std::{
+    fs,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, channel},
+    },
+};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::maildrop::MessageNumber;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Threads over one Maildir, user `ada` with the password `secret`.
+struct Crew {
+    folder: TempDir,
+    threads: Threads,
+    outcomes: Receiver<(Id, Outcome)>,
+    gate: Arc<Gate>,
+    client: Arc<()>,
+}
+
+/// Workers stop here after a job while it is shut.
+#[derive(Default)]
+struct Gate {
+    shut: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    fn pass(&self) {
+        let shut = self.shut.lock().unwrap();
+        drop(self.opened.wait_while(shut, |shut| *shut).unwrap());
+    }
+
+    fn set(&self, shut: bool) {
+        *self.shut.lock().unwrap() = shut;
+        self.opened.notify_all();
+    }
+}
+
+impl Crew {
+    fn new() -> Crew {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["new", "cur", "tmp"] {
+            fs::create_dir_all(folder.path().join("ada").join(name)).unwrap();
+        }
+        fs::write(folder.path().join("ada/new/1.a"), "x\n").unwrap();
+        fs::write(folder.path().join("users"), "ada:{PLAIN}secret\n").unwrap();
+        let office = Office {
+            authenticator: Authenticator::open(&folder.path().join("users")).unwrap(),
+            maildir: format!("{}/{{user}}", folder.path().display()).parse().unwrap(),
+            mark_seen: true,
+        };
+        let (sender, outcomes) = channel();
+        let gate = Arc::new(Gate::default());
+        let held = gate.clone();
+        let threads = Threads::new(office, sender, move || held.pass());
+        Crew { folder, threads, outcomes, gate, client: Arc::new(()) }
+    }
+
+    fn authenticate(&self, password: &str) -> Job {
+        let (user, password) = (UserName::parse(b"ada").unwrap(), Secret::new(password.as_bytes()));
+        Job::Authenticate { user, password, client: Arc::downgrade(&self.client) }
+    }
+
+    fn open(&self, name: &str) -> Job {
+        Job::Open { path: self.folder.path().join(name), client: Arc::downgrade(&self.client) }
+    }
+
+    fn submit(&mut self, serial: u64, job: Job) -> Result<(), Job> {
+        self.threads.submit(Id::for_test(serial), job)
+    }
+
+    fn outcome(&self) -> (u64, Outcome) {
+        let (id, outcome) = self.outcomes.recv_timeout(PATIENCE).expect("an outcome");
+        (id.serial, outcome)
+    }
+}
+
+fn waiting(lane: &Lane) -> usize {
+    lane.state.lock().unwrap_or_else(PoisonError::into_inner).queue.len()
+}
+
+#[test]
+fn outcomes_come_back_with_the_id_of_their_job() {
+    let mut crew = Crew::new();
+    crew.submit(7, crew.authenticate("secret")).unwrap();
+    let (7, Outcome::Authenticated(Ok(path))) = crew.outcome() else { panic!() };
+    assert_eq!(path, crew.folder.path().join("ada"));
+    crew.submit(8, crew.authenticate("wrong")).unwrap();
+    assert!(matches!(crew.outcome(), (8, Outcome::Authenticated(Err(NotAuthenticated::Denied)))));
+    crew.submit(9, crew.open("nobody")).unwrap();
+    assert!(matches!(crew.outcome(), (9, Outcome::Opened(Err(OpenError::NoMaildir { .. })))));
+    crew.submit(10, crew.open("ada")).unwrap();
+    let (10, Outcome::Opened(Ok(store))) = crew.outcome() else { panic!() };
+    crew.submit(11, Job::Locate(store)).unwrap();
+    let (11, Outcome::Located(store, Ok(()))) = crew.outcome() else { panic!() };
+    assert_eq!(store.maildrop().octets(), 3, "counted with CRLF");
+}
+
+#[test]
+fn a_full_queue_of_hashes_gives_the_job_back_and_delays_no_maildrop() {
+    let mut crew = Crew::new();
+    crew.gate.set(true);
+    crew.submit(0, crew.authenticate("secret")).unwrap();
+    crew.outcome();
+    for serial in 1..=HASHES_WAITING as u64 {
+        crew.submit(serial, crew.authenticate("secret")).unwrap();
+    }
+    let Err(Job::Authenticate { user, .. }) = crew.submit(0, crew.authenticate("secret")) else { panic!() };
+    assert_eq!((user.as_str(), waiting(&crew.threads.hashing)), ("ada", HASHES_WAITING));
+    crew.submit(5_000, crew.open("nobody")).unwrap();
+    assert_eq!(crew.outcome().0, 5_000);
+    crew.gate.set(false);
+    let order: Vec<u64> = (0..HASHES_WAITING).map(|_| crew.outcome().0).collect();
+    assert!(order.is_sorted() && order[0] == 1, "one thread, first come first served");
+    crew.submit(6_000, crew.authenticate("secret")).unwrap();
+    assert_eq!(crew.outcome().0, 6_000);
+}
+
+#[test]
+fn an_update_is_never_turned_away() {
+    let mut crew = Crew::new();
+    crew.submit(0, crew.open("ada")).unwrap();
+    let (0, Outcome::Opened(Ok(store))) = crew.outcome() else { panic!() };
+    let mut marks = Marks::default();
+    marks.delete(store.maildrop(), MessageNumber::new(1).unwrap());
+    crew.gate.set(true);
+    let refused = (1..10_000).find_map(|serial| crew.submit(serial, crew.open("nobody")).err());
+    assert!(matches!(refused, Some(Job::Open { .. })));
+    assert!(waiting(&crew.threads.maildirs) <= MAILDIRS_WAITING);
+    crew.submit(77_777, Job::Update(store, marks)).unwrap();
+    crew.gate.set(false);
+    let updated = std::iter::repeat_with(|| crew.outcome()).find(|(serial, _)| *serial == 77_777).unwrap();
+    assert!(matches!(updated.1, Outcome::Updated(Ok(()))));
+    assert!(!crew.folder.path().join("ada/new/1.a").exists());
+}
+
+#[test]
+fn a_job_whose_client_has_gone_is_not_done() {
+    let mut crew = Crew::new();
+    crew.gate.set(true);
+    crew.submit(0, crew.authenticate("secret")).unwrap();
+    crew.outcome();
+    crew.submit(1, crew.authenticate("secret")).unwrap();
+    crew.client = Arc::new(());
+    crew.submit(2, crew.authenticate("secret")).unwrap();
+    crew.gate.set(false);
+    assert_eq!(crew.outcome().0, 2);
+}
+
+#[test]
+fn a_job_that_panics_has_an_outcome_and_its_lane_goes_on() {
+    let mut crew = Crew::new();
+    PANICS.store(true, Ordering::SeqCst);
+    log::set_logger(&Fuse).expect("no other unit test sets a logger");
+    log::set_max_level(log::LevelFilter::Error);
+    // A users file that has become a folder is complained of in the middle of a job.
+    fs::remove_file(crew.folder.path().join("users")).unwrap();
+    fs::create_dir(crew.folder.path().join("users")).unwrap();
+    crew.submit(1, crew.authenticate("secret")).unwrap();
+    assert!(matches!(crew.outcome(), (1, Outcome::Panicked)));
+    PANICS.store(false, Ordering::SeqCst);
+    crew.submit(2, crew.authenticate("secret")).unwrap();
+    assert!(matches!(crew.outcome(), (2, Outcome::Authenticated(Ok(_)))));
+    assert_eq!(crew.threads.hashing.state.lock().unwrap().threads, 1);
+}
+
+/// Whether [`Fuse`] blows.
+static PANICS: AtomicBool = AtomicBool::new(false);
+
+/// A logger that panics when the hashing lane complains of a users file.
+struct Fuse;
+
+impl log::Log for Fuse {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let in_lane = thread::current().name() == Some("hash");
+        if in_lane && record.level() == log::Level::Error && PANICS.load(Ordering::SeqCst) {
+            // Without the message of a panic, which would look like a failure.
+            std::panic::resume_unwind(Box::new("the logger panics"));
+        }
+    }
+
+    fn flush(&self) {}
+}

@@ -1,0 +1,170 @@
+//! The documents are true where a machine can tell: what README says to type works, samples are understood, links lead
+//! somewhere, the manual page has the options of the program.
+//!
+//! Does not know: TOML samples, which a test beside the configuration reads; the demo, which `.ci/run` starts as README
+//! says.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use common::needs;
+
+#[test]
+fn set_up_of_readme_works_as_it_is_written() {
+    if !needs("curl") {
+        return;
+    }
+    let readme = read("README.md");
+    let section = between(&readme, "\n## Set up in a minute\n", "\n## ");
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    // A port of its own; a loaded machine may take longer than a second; and nothing goes on where a command fails.
+    let knock = format!("curl --silent --output {} --user 'ada:correct horse' pop3://127.0.0.1:{port}/", "/dev/null");
+    let script = between(section, "```sh\n", "\n```")
+        .replace("1110", &port)
+        .replace("sleep 1", &format!("for i in $(seq 200); do {knock} && break; sleep 0.1; done"));
+    let script = format!("set -eu\ntrap 'kill $! 2>/dev/null || true' EXIT\n{script}");
+    let folder = tempfile::tempdir().unwrap();
+    let binary = Path::new(env!("CARGO_BIN_EXE_poppet")).parent().unwrap();
+    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
+    let done = Command::new("sh").args(["-c", &script]).current_dir(&folder).env("PATH", path).output().unwrap();
+    let (said, logged) = texts(&done);
+    assert!(done.status.success(), "{said}\n{logged}");
+    let message = "From: bob@example.org\nSubject: It works\n\nHello, Ada.\n";
+    assert!(said.replace('\r', "").ends_with(message), "{said}\n{logged}");
+    let shown = between(section, "```text\n", "```").replace("/home/you", &folder.path().display().to_string());
+    assert!(said.contains(&shown), "poppet check says something else than README shows:\n{shown}\n{said}");
+}
+
+#[test]
+fn users_file_of_the_manual_page_is_understood() {
+    let page = roff("docs/man/poppet-users.5");
+    let blocks: Vec<&str> = page.split(".Bd -literal -offset indent\n").skip(1).collect();
+    assert_eq!(blocks.len(), 1);
+    for block in blocks {
+        let folder = tempfile::tempdir().unwrap();
+        let users = block.split(".Ed").next().unwrap();
+        let count = users.lines().filter(|line| !line.starts_with('#')).count();
+        fs::write(folder.path().join("users"), users).unwrap();
+        fs::write(folder.path().join("poppet.toml"), "[users]\nfile = \"users\"\n").unwrap();
+        let config = folder.path().join("poppet.toml");
+        let (said, _) = texts(&poppet(&["check", "--config", config.to_str().unwrap()]));
+        assert!(said.contains(&format!("every line is understood, users: {count}\n")), "{said}");
+    }
+}
+
+#[test]
+fn password_of_the_manual_page_is_the_one_that_it_says() {
+    let page = roff("docs/man/poppet-users.5");
+    assert!(page.contains("The password is\n.Dq correct horse\nin the first line"));
+    let hash = page.lines().find_map(|line| line.strip_prefix("ada:")).unwrap();
+    let hash = poppet::auth::password::Hash::parse(hash.as_bytes()).unwrap();
+    assert!(hash.verify(b"correct horse") && !hash.verify(b"correct horses"));
+}
+
+#[test]
+fn links_lead_to_files() {
+    let mut links = 0;
+    for document in documents() {
+        let text = read(&document);
+        for target in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            let file = target.split('#').next().unwrap();
+            if target.starts_with("https://") || file.is_empty() {
+                continue;
+            }
+            links += 1;
+            let at = root().join(&document).parent().unwrap().join(file);
+            assert!(at.exists(), "{document}: {target} leads nowhere");
+        }
+    }
+    assert!(links >= 8, "{links} links are fewer than there must be");
+}
+
+#[test]
+fn paths_of_this_repository_exist() {
+    let mut paths = 0;
+    for document in documents() {
+        let text = read(&document);
+        for path in text.split('`').skip(1).step_by(2) {
+            let ours = ["src/", "tests/", "docs/", "contrib/"].iter().any(|folder| path.starts_with(folder));
+            if ours && !path.contains(['*', '{', ' ', '\n']) {
+                paths += 1;
+                assert!(root().join(path).exists(), "{document}: there is no {path}");
+            }
+        }
+    }
+    assert!(paths >= 8, "{paths} paths are fewer than there must be");
+}
+
+#[test]
+fn manual_page_has_the_commands_and_options_of_the_program() {
+    let page = roff("docs/man/poppet.1");
+    let (help, _) = texts(&poppet(&["--help"]));
+    let commands: BTreeSet<&str> = between(&help, "Commands:\n", "\n\n").lines().filter_map(first_word).collect();
+    let synopsis = between(&page, ".Sh SYNOPSIS\n", ".Sh ");
+    let told: BTreeSet<&str> = synopsis.lines().filter_map(|line| line.strip_prefix(".Cm ")).collect();
+    assert_eq!(told, commands);
+
+    let mut helps = help.clone();
+    commands.iter().for_each(|command| helps.push_str(&texts(&poppet(&[command, "--help"])).0));
+    let is_option = |word: &&str| word.starts_with('-') && word.len() > 1;
+    let options: BTreeSet<&str> = helps
+        .lines()
+        .map(str::trim_start)
+        .filter(|line| is_option(line))
+        .flat_map(|line| line.split([' ', ',']).take_while(|word| word.is_empty() || is_option(word)))
+        .filter(is_option)
+        .collect();
+    let flags: BTreeSet<String> = page.split("Fl ").skip(1).filter_map(first_word).map(|it| format!("-{it}")).collect();
+    assert_eq!(flags.iter().map(String::as_str).collect::<BTreeSet<_>>(), options);
+
+    let schemes: Vec<&str> =
+        helps.lines().filter_map(|line| line.trim().strip_prefix("- ")?.split(':').next()).collect();
+    assert_eq!(schemes.len(), 3, "{helps}");
+    for scheme in schemes {
+        assert!(page.contains(&format!(".Cm {scheme}")), "{scheme} is not in the page");
+    }
+}
+
+fn poppet(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_poppet")).args(arguments).output().unwrap()
+}
+
+fn texts(output: &Output) -> (String, String) {
+    let text = |octets: &[u8]| String::from_utf8(octets.to_vec()).unwrap();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+fn between<'t>(text: &'t str, begin: &str, end: &str) -> &'t str {
+    let (_, behind) = text.split_once(begin).unwrap_or_else(|| panic!("there is no {begin:?}"));
+    behind.split(end).next().unwrap()
+}
+
+fn first_word(line: &str) -> Option<&str> {
+    line.split_ascii_whitespace().next()
+}
+
+/// README, the change log, and all of `docs`.
+fn documents() -> Vec<String> {
+    let entries =
+        fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let docs = entries.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}"));
+    ["README.md".to_owned(), "CHANGELOG.md".to_owned()].into_iter().chain(docs).collect()
+}
+
+/// A manual page, with its hyphens as they are shown.
+fn roff(path: &str) -> String {
+    read(path).replace("\\-", "-")
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn root() -> PathBuf {
+    env!("CARGO_MANIFEST_DIR").into()
+}
