@@ -1,16 +1,19 @@
 #!/bin/sh
 # Runs the black-box tests against Dovecot's POP3 server, which proves the tests: a case that no server can fail is none.
 # Needs root, dovecot-pop3d 2.3 and openssl. All of it stays on loopback and in a temporary folder.
-# usage: contrib/test-against-dovecot.sh [further arguments of cargo test]
-# The cases that Dovecot fails are listed at the end. Many do: docs and tests say which of its answers differ from ours.
+# usage: contrib/test-against-dovecot.sh [arguments of cargo test]; KEEP=FILE keeps the whole output
+# The cases that Dovecot fails are listed at the end. There are many, for its answers differ from ours by design.
 set -eu
 folder=$(mktemp -d)
 plain=${PLAIN_PORT:-11810} tls=${TLS_PORT:-11895}
+dovecot=
 cleanup() {
-    [ ! -f "$folder/run/master.pid" ] || kill "$(cat "$folder/run/master.pid")" || true
+    # The whole group, and not by asking: a child that reads a device through a Maildir never comes back.
+    [ -z "$dovecot" ] || kill -s KILL -- "-$dovecot" || true
     rm -rf "$folder"
 }
 trap cleanup EXIT
+trap 'exit 1' INT TERM HUP
 chmod 755 "$folder"
 mkdir "$folder/run" "$folder/lib" "$folder/mail" "$folder/index"
 chown mail:mail "$folder/mail" "$folder/index"
@@ -49,6 +52,12 @@ userdb {
   driver = static
   args = uid=mail gid=mail home=$folder/mail/%u allow_all_users=yes
 }
+service anvil {
+  # No waiting after wrong passwords.
+  unix_listener anvil-auth-penalty {
+    mode = 0
+  }
+}
 service pop3-login {
   inet_listener pop3 {
     port = $plain
@@ -59,9 +68,11 @@ service pop3-login {
   }
 }
 C
-dovecot -c "$folder/dovecot.conf"
+setsid dovecot -F -c "$folder/dovecot.conf" &
+dovecot=$!
+until [ -f "$folder/run/master.pid" ]; do sleep 1; done
 export POPPET_UNDER_TEST="127.0.0.1:$plain" POPPET_UNDER_TEST_TLS="127.0.0.1:$tls" POPPET_UNDER_TEST_CA="$folder/ca.pem"
 export POPPET_UNDER_TEST_MAILDIR="$folder/mail/{user}" RUST_BACKTRACE=0
-cargo test --no-fail-fast --test rfc1939 --test protocol --test cut --test truth --test hostile "$@" > "$folder/out" 2>&1 || true
+timeout 900 cargo test --no-fail-fast --test rfc1939 --test protocol --test cut --test truth --test hostile "$@" -- --test-threads=16 > "$folder/out" 2>&1 || true
 [ -z "${KEEP:-}" ] || cp "$folder/out" "$KEEP"
 grep -E '^test result|^test .* FAILED$' "$folder/out"
