@@ -113,10 +113,13 @@ fn configuration(folder: &Folder, password: &str) -> Result<Config, DemoError> {
     let line = hash::line(&options, &Secret::new(password.as_bytes()))?;
     write(&users, format!("{line}\n").as_bytes())?;
     let names = ["localhost", "127.0.0.1", "::1"].map(String::from).to_vec();
-    let made = rcgen::generate_simple_self_signed(names)?;
+    let mut params = rcgen::CertificateParams::new(names)?;
+    params.distinguished_name.push(rcgen::DnType::CommonName, "localhost");
+    let key = rcgen::KeyPair::generate()?;
+    let certificate = params.self_signed(&key)?;
     let pair = CertificateFiles { certificate: folder.certificate(), private_key: folder.0.join("key.pem") };
-    write(&pair.certificate, made.cert.pem().as_bytes())?;
-    write(&pair.private_key, made.signing_key.serialize_pem().as_bytes())?;
+    write(&pair.certificate, certificate.pem().as_bytes())?;
+    write(&pair.private_key, key.serialize_pem().as_bytes())?;
     let mut config = Config::default();
     config.users.file = users;
     config.mail.maildir = folder.maildir_template();

@@ -47,11 +47,18 @@ pub fn prepare(path: &Path) -> Result<Settings, PrepareError> {
     for sentence in config.not_in_force() {
         log::warn!("{sentence}");
     }
+    if rustix::process::geteuid().is_root() {
+        log::warn!(
+            "running as root, and this version drops no rights: run it as the owner of the mail \
+             (for ports below 1024 give it the capability CAP_NET_BIND_SERVICE)"
+        );
+    }
     let authenticator = Authenticator::open(&config.users.file)?;
     let loaded = config.tls.as_ref().map(|tls| tls::load(&tls.pairs)).transpose()?;
     match &loaded {
         None => log::warn!(
-            "no [tls] section: no STLS, nothing at port 995, and only these networks may log in: [login] plaintext-from"
+            "no [tls] section: no STLS, nothing at port 995, and only these networks may log in: {}",
+            config.place("login", "plaintext-from")
         ),
         Some(loaded) => tell(&config, loaded),
     }

@@ -27,8 +27,8 @@ pub enum Exchange {
 pub enum Step {
     /// Say this challenge (in Base64) and wait for a line.
     Challenge(&'static str, Exchange),
-    /// Name and password are there.
-    Credentials(UserName, Secret),
+    /// Name and password are there, by this mechanism.
+    Credentials(UserName, Secret, &'static str),
     /// The client sent `*`.
     Cancelled,
     /// Not Base64, or not what the mechanism asks for.
@@ -66,7 +66,7 @@ impl Exchange {
                 Some(user) => Step::Challenge(PASSWORD, Exchange::LoginPassword(user)),
                 None => Step::Malformed,
             },
-            Exchange::LoginPassword(user) => Step::Credentials(user, Secret::new(message)),
+            Exchange::LoginPassword(user) => Step::Credentials(user, Secret::new(message), "LOGIN"),
         }
     }
 }
@@ -77,7 +77,7 @@ fn plain(message: &[u8]) -> Option<Step> {
     let (authzid, authcid, password) = (parts.next()?, parts.next()?, parts.next()?);
     let user = UserName::parse(authcid)?;
     let own = authzid.is_empty() || UserName::parse(authzid).as_ref() == Some(&user);
-    (own && !password.contains(&0)).then(|| Step::Credentials(user, Secret::new(password)))
+    (own && !password.contains(&0)).then(|| Step::Credentials(user, Secret::new(password), "PLAIN"))
 }
 
 /// `Username:` and `Password:`.
@@ -96,7 +96,7 @@ mod tests {
     fn plain_gives_name_and_password() {
         for message in [&b"\0ada\0s3 cret"[..], b"ada\0ada\0s3 cret", b"ADA\0ada\0s3 cret"] {
             let step = Exchange::begin(b"plain", Some(&encoded(message)));
-            let Some(Step::Credentials(user, password)) = step else { panic!("{message:?}: {step:?}") };
+            let Some(Step::Credentials(user, password, "PLAIN")) = step else { panic!("{message:?}: {step:?}") };
             assert_eq!((user.as_str(), password.expose()), ("ada", &b"s3 cret"[..]));
         }
     }
@@ -111,7 +111,7 @@ mod tests {
     fn login_asks_for_both() {
         let Some(Step::Challenge(USERNAME, exchange)) = Exchange::begin(b"Login", None) else { panic!() };
         let Step::Challenge(PASSWORD, exchange) = exchange.respond(&encoded(b"ada")) else { panic!() };
-        let Step::Credentials(user, password) = exchange.respond(&encoded(b"pw")) else { panic!() };
+        let Step::Credentials(user, password, "LOGIN") = exchange.respond(&encoded(b"pw")) else { panic!() };
         assert_eq!((user.as_str(), password.expose()), ("ada", &b"pw"[..]));
         let Some(Step::Challenge(PASSWORD, _)) = Exchange::begin(b"LOGIN", Some(&encoded(b"ada"))) else { panic!() };
     }

@@ -385,7 +385,7 @@ impl Session {
                 self.state = State::Sasl(exchange);
                 Effect::Reply(Reply::challenge(challenge))
             }
-            Step::Credentials(user, password) => self.log_in(user, password, "AUTH"),
+            Step::Credentials(user, password, mechanism) => self.log_in(user, password, mechanism),
             Step::Cancelled => Effect::Reply(Reply::err("cancelled")),
             Step::Malformed => return Err(Bad("that is not what the mechanism asks for")),
         })

@@ -143,20 +143,24 @@ impl MessagePump {
 
     /// The next block, and whether it is the last one.
     fn read<'b>(&mut self, block: &'b mut [u8]) -> Result<(&'b [u8], bool), Broken> {
-        let count = loop {
-            match self.file.read_at(block, self.at) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(Broken::Read(error)),
-                Ok(count) => break count,
-            }
-        };
+        let count = read_at(&self.file, block, self.at)?;
         self.at += count as u64;
-        // A short read of a regular file is its end: no further call is needed to see it.
-        let at_end = count < block.len();
+        // A short read of a regular file is its end. Behind a full block that should be the last one, one more
+        // call proves it: the final dot must not be left for another turn.
+        let at_end = count < block.len() || self.at == self.file_octets && read_at(&self.file, &mut [0], self.at)? == 0;
         if self.at > self.file_octets || at_end && self.at != self.file_octets {
             return Err(Broken::Changed);
         }
         Ok((&block[..count], at_end))
+    }
+}
+
+fn read_at(file: &File, into: &mut [u8], at: u64) -> Result<usize, Broken> {
+    loop {
+        match file.read_at(into, at) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            read => return read.map_err(Broken::Read),
+        }
     }
 }
 
@@ -208,6 +212,14 @@ mod tests {
                 assert_eq!(run(pump(opened, None), block).unwrap(), wire, "blocks of {block}, {known:?}");
             }
         }
+    }
+
+    #[test]
+    fn the_dot_comes_with_a_last_block_that_is_full() {
+        let mut pump = pump(opened(b"12345\r\n\n", Some(9)).1, None);
+        let mut out = vec![];
+        assert_eq!(pump.fill(&mut [0; 8], &mut out).unwrap(), Pumped::Done);
+        assert!(out.ends_with(b"5\r\n\r\n.\r\n"), "{out:?}");
     }
 
     #[test]

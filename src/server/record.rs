@@ -46,6 +46,9 @@ impl fmt::Display for Reason {
     }
 }
 
+/// What `poppet demo` shows of a session, and `serve` at the level debug.
+const SESSION: &str = "poppet::session";
+
 /// What a session did so far.
 #[derive(Debug)]
 pub struct Record {
@@ -120,14 +123,14 @@ impl Record {
         let (count, verb) = if by_retr { (&mut self.retr, "RETR") } else { (&mut self.top, "TOP") };
         count.messages += 1;
         count.octets += octets;
-        log::debug!(target: "poppet::session", "{verb}, user={self}, message={number}, octets={octets}");
+        log::debug!(target: SESSION, "{verb}, user={self}, message={number}, octets={octets}");
     }
 
     /// UPDATE removed messages.
     pub fn removed(&mut self, count: u32) {
         self.removed = count;
         if count > 0 {
-            log::debug!(target: "poppet::session", "REMOVED, user={self}, messages={count}");
+            log::debug!(target: SESSION, "REMOVED, user={self}, messages={count}");
         }
     }
 
