@@ -176,7 +176,7 @@ fn retr_while(channel: Channel, server: &Server, change: impl FnOnce(&std::path:
         fs::remove_file(maildir.path.join(old)).expect("remove");
     }
     maildir.deliver(b"Subject: small\n\n");
-    let file = maildir.deliver_named("new", "1800000000.M1.example", &b"0123456789\n".repeat(1_200_000));
+    let file = maildir.deliver_named("cur", "1800000000.M1.example:2,S", &b"0123456789\n".repeat(1_200_000));
     let mut client = warm_client(server, channel);
     let status = client.ok("RETR 2");
     let announced = status.split(' ').nth(1).and_then(|number| number.parse().ok()).expect("a number of octets");
