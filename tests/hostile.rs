@@ -6,11 +6,11 @@ use std::fs;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::client::{Channel, Client};
 use common::process::{busy, memory, open_files};
-use common::{Maildir, PASSWORD, Server, USER, eventually, needs, ours};
+use common::{Maildir, PASSWORD, Server, USER, can_trace, eventually, needs, ours};
 
 const MIB: usize = 1 << 20;
 /// What a session may cost beyond an idle one, in octets.
@@ -285,6 +285,20 @@ fn server_without_a_free_descriptor_serves_again_when_one_comes_back() {
 }
 
 #[test]
+fn client_that_is_gone_before_it_is_accepted_ends_nothing() {
+    if !ours() || !can_trace() {
+        return;
+    }
+    // The first two find nobody, one at each port.
+    let fail = "inject=accept4:error=ECONNABORTED:when=3..5";
+    let server = Server::builder().strace(&["-e", "trace=accept4", "-e", fail]).start();
+    let mut client = server.log_in(USER);
+    client.quit();
+    eventually("strace has written three failures", || server.trace().matches("(INJECTED)").count() == 3);
+    server.log_in(USER).quit();
+}
+
+#[test]
 fn bystander_is_answered_while_others_flood() {
     let mut builder = Server::builder().user(USER, PASSWORD);
     let flooders = ["noop", "retr", "capa", "bad", "half"];
@@ -306,9 +320,12 @@ fn bystander_is_answered_while_others_flood() {
         eventually("all flood", || turns.iter().all(|count| count.load(Ordering::Relaxed) > 0));
         let stop = StopAtEnd(over);
         let mut bystander = server.log_in(USER);
+        let began = Instant::now();
         for _ in 0..200 {
             bystander.ok("NOOP");
         }
+        let spent = began.elapsed();
+        assert!(spent <= Duration::from_secs(10), "200 NOOPs took {spent:?}");
         bystander.quit();
         drop(stop);
     });

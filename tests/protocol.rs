@@ -10,6 +10,8 @@ mod capabilities;
 mod limits;
 #[path = "protocol/lines.rs"]
 mod lines;
+#[path = "protocol/listeners.rs"]
+mod listeners;
 #[path = "protocol/lock.rs"]
 mod lock;
 #[path = "protocol/logs.rs"]

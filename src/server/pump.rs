@@ -253,6 +253,17 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_cannot_be_read_gets_no_final_dot() {
+        for (body_lines, wire_octets) in [(None, None), (None, Some(1)), (Some(1), None)] {
+            // A directory opens, and can't be read.
+            let file = File::open("/").unwrap();
+            let opened = OpenMessage { file, file_octets: 1, modified: 1, wire_octets };
+            let broken = run(pump(opened, body_lines), 9).unwrap_err();
+            assert!(matches!(&broken, Broken::Read(error) if error.kind() == ErrorKind::IsADirectory), "{broken}");
+        }
+    }
+
+    #[test]
     fn a_size_that_was_announced_wrongly_gets_no_final_dot() {
         let (_, opened) = opened(b"a\nb\n", Some(5));
         assert!(matches!(run(pump(opened, None), 99), Err(Broken::Changed)));

@@ -1,4 +1,7 @@
 //! getmail6: hands each message to a program, here `cat`.
+//!
+//! Clear text and TLS, no STLS: its POP3 retrievers are `SimplePOP3Retriever` and `SimplePOP3SSLRetriever`, and neither
+//! says STLS.
 
 use std::process::Command;
 
@@ -13,7 +16,6 @@ impl Client for Getmail {
         "getmail"
     }
 
-    /// It has no STLS.
     fn transports(&self) -> &'static [Transport] {
         &[Transport::Plain, Transport::Tls]
     }

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::{env, fs};
 
-use super::{Authority, PASSWORD, Server, USER, unprivileged};
+use super::{Authority, Channel, PASSWORD, Server, USER, unprivileged};
 
 /// What a server is to be like, before it is started.
 #[derive(Default)]
@@ -14,7 +14,9 @@ pub struct Builder {
     settings: BTreeMap<String, String>,
     pub(super) users: Vec<(String, String)>,
     pub(super) without_tls: bool,
-    open_files: Option<u32>,
+    also: Vec<IpAddr>,
+    environment: Vec<(String, String)>,
+    runner: Vec<String>,
     certificates: Vec<(String, rcgen::CertifiedKey<rcgen::KeyPair>)>,
 }
 
@@ -43,9 +45,29 @@ impl Builder {
         self
     }
 
+    /// Listens at `address` as well, clear text and TLS, at ports of its own; they come to be [`Server::also`].
+    pub fn listen_also(mut self, address: IpAddr) -> Builder {
+        self.also.push(address);
+        self
+    }
+
+    /// Sets a variable of the process's environment.
+    pub fn env(mut self, name: &str, value: &str) -> Builder {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// How many files the process may have open.
     pub fn open_files(mut self, limit: u32) -> Builder {
-        self.open_files = Some(limit);
+        self.runner = vec!["prlimit".into(), format!("--nofile={limit}:{limit}")];
+        self
+    }
+
+    /// Runs it under strace with these `options`; [`Server::trace`] is what that writes.
+    pub fn strace(mut self, options: &[&str]) -> Builder {
+        // -D: our child is the server itself, and strace its shadow.
+        let always = ["strace", "-D", "-f", "-qq", "-y", "-s", "200", "-o", "trace"];
+        self.runner = always.iter().chain(options).map(|&option| option.to_owned()).collect();
         self
     }
 
@@ -75,7 +97,7 @@ impl Builder {
         if let Some(owner) = unprivileged() {
             chown(&path, Some(owner), Some(owner)).expect("hand the folder over");
         }
-        let [plain, tls] = free_ports();
+        let [plain, tls] = free_ports(Ipv4Addr::LOCALHOST.into());
         let authority = Authority::new();
         let mut server = Server {
             plain,
@@ -87,7 +109,9 @@ impl Builder {
             real_names: HashMap::new(),
             maildirs: HashMap::new(),
             child: None,
-            open_files: self.open_files,
+            also: self.also.iter().map(|&address| free_ports(address)).collect(),
+            environment: self.environment.clone(),
+            runner: self.runner.clone(),
             _folder: Some(folder),
         };
         let mail = server.folder.join("mail");
@@ -111,7 +135,7 @@ impl Builder {
             file.display().to_string()
         };
         let mut settings = BTreeMap::from([
-            ("listen.pop3".to_owned(), format!("[\"{}\"]", server.plain)),
+            ("listen.pop3".to_owned(), listed(server.ports(Channel::Plain))),
             ("mail.maildir".to_owned(), format!("\"{}\"", server.mail_template)),
             // A test that guesses wrong must not slow the next one down.
             ("login.penalty-free".to_owned(), "[\"127.0.0.0/8\"]".to_owned()),
@@ -120,7 +144,7 @@ impl Builder {
         write("ca.pem", &authority.pem());
         if !self.without_tls {
             let pair = authority.certify(&["localhost", "127.0.0.1"]);
-            settings.insert("listen.pop3s".into(), format!("[\"{}\"]", server.tls));
+            settings.insert("listen.pop3s".into(), listed(server.ports(Channel::Tls)));
             settings.insert("tls.certificate".into(), format!("\"{}\"", write("cert.pem", &pair.cert.pem())));
             settings.insert(
                 "tls.private-key".into(),
@@ -146,9 +170,14 @@ impl Builder {
     }
 }
 
-fn free_ports() -> [SocketAddr; 2] {
-    let found = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+fn free_ports(address: IpAddr) -> [SocketAddr; 2] {
+    let found = [(); 2].map(|()| TcpListener::bind((address, 0)).expect("a free port"));
     found.map(|listener| listener.local_addr().expect("its address"))
+}
+
+/// As TOML writes a list of strings.
+fn listed(ports: Vec<SocketAddr>) -> String {
+    format!("{:?}", ports.iter().map(SocketAddr::to_string).collect::<Vec<_>>())
 }
 
 fn toml(settings: &BTreeMap<String, String>) -> String {

@@ -4,7 +4,7 @@
 //! Does not know: what a reply ought to be.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,7 +54,11 @@ enum Wire {
 impl Client {
     /// Connects over `channel` and reads the greeting.
     pub fn connect(server: &Server, channel: Channel) -> Client {
-        let address = if channel == Channel::Tls { server.tls } else { server.plain };
+        Client::connect_at(if channel == Channel::Tls { server.tls } else { server.plain }, server, channel)
+    }
+
+    /// The same at another of its addresses.
+    pub fn connect_at(address: SocketAddr, server: &Server, channel: Channel) -> Client {
         let socket = TcpStream::connect_timeout(&address, DEADLINE).expect("connect");
         let mut client = Client::over(socket);
         if channel == Channel::Tls {

@@ -46,6 +46,8 @@ pub struct Server {
     pub plain: SocketAddr,
     /// Where it speaks TLS from the first octet; [`Server::plain`] where it has none.
     pub tls: SocketAddr,
+    /// Where else it listens: clear text and TLS at each address that the builder was told.
+    pub also: Vec<[SocketAddr; 2]>,
     /// PEM of the authority that vouches for `localhost` and `127.0.0.1`.
     pub ca_file: PathBuf,
     /// The folder with everything of this server: configuration, users, mail, log.
@@ -55,7 +57,8 @@ pub struct Server {
     real_names: HashMap<String, String>,
     maildirs: HashMap<String, Maildir>,
     child: Option<Child>,
-    open_files: Option<u32>,
+    environment: Vec<(String, String)>,
+    runner: Vec<String>,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -83,6 +86,19 @@ impl Server {
     /// What the server wrote to standard error.
     pub fn log(&self) -> String {
         fs::read(self.folder.join("log")).map_or_else(|_| String::new(), |log| String::from_utf8_lossy(&log).into())
+    }
+
+    /// What strace wrote so far, where the builder was told to run the server under it.
+    pub fn trace(&self) -> String {
+        fs::read(self.folder.join("trace"))
+            .map_or_else(|_| String::new(), |trace| String::from_utf8_lossy(&trace).into())
+    }
+
+    /// Where it listens, for clear text or for TLS.
+    fn ports(&self, channel: Channel) -> Vec<SocketAddr> {
+        let tls = channel == Channel::Tls;
+        let first = if tls { self.tls } else { self.plain };
+        std::iter::once(first).chain(self.also.iter().map(|pair| pair[usize::from(tls)])).collect()
     }
 
     /// The id of the server's process.
@@ -175,6 +191,7 @@ impl Server {
         let mut server = Server {
             plain,
             tls: tls.unwrap_or(plain),
+            also: Vec::new(),
             ca_file: env::var_os("POPPET_UNDER_TEST_CA").unwrap_or_default().into(),
             folder: PathBuf::new(),
             speaks_tls: tls.is_some() && !builder.without_tls,
@@ -182,7 +199,8 @@ impl Server {
             real_names: HashMap::new(),
             maildirs: HashMap::new(),
             child: None,
-            open_files: None,
+            environment: Vec::new(),
+            runner: Vec::new(),
             _folder: None,
         };
         for (user, _) in &builder.users {
@@ -204,14 +222,15 @@ impl Server {
     fn spawn(&self) -> Child {
         let log = fs::File::options().create(true).append(true).open(self.folder.join("log")).expect("a log");
         let binary = binary(&self.folder);
-        let mut command = match self.open_files {
-            None => Command::new(binary),
-            Some(limit) => {
-                let mut command = Command::new("prlimit");
-                command.arg(format!("--nofile={limit}:{limit}")).arg(binary);
+        let mut command = match &self.runner[..] {
+            [] => Command::new(binary),
+            [program, arguments @ ..] => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(binary);
                 command
             }
         };
+        command.envs(self.environment.iter().cloned());
         command.arg("serve").arg("--config").arg(self.folder.join("poppet.toml")).current_dir(&self.folder);
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("the log")).stderr(log);
         if let Some(owner) = unprivileged() {
@@ -226,7 +245,10 @@ impl Server {
     /// `starts` is how often it was started with this log.
     fn greets(&mut self, starts: usize) -> bool {
         let until = Instant::now() + DEADLINE;
-        let ports = if self.speaks_tls { vec![self.plain, self.tls] } else { vec![self.plain] };
+        let mut ports = self.ports(Channel::Plain);
+        if self.speaks_tls {
+            ports.extend(self.ports(Channel::Tls));
+        }
         while Instant::now() < until && self.is_running() {
             let log = self.log();
             if ports.iter().all(|port| log.matches(&format!("listening at {port} ")).count() == starts) {
@@ -274,6 +296,21 @@ pub fn needs(program: &str) -> bool {
 /// Whether the test runs as root. Says `skipped` where it does not, and fails where `POPPET_TEST_ALL=1`.
 pub fn needs_root() -> bool {
     rustix::process::geteuid().is_root() || skipped("root")
+}
+
+/// Whether strace is there and may trace. Says `skipped` where not, and fails where `POPPET_TEST_ALL=1`.
+pub fn can_trace() -> bool {
+    let tries = || Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();
+    needs("strace") && (tries().is_ok_and(|status| status.success()) || skipped("permission to trace programs"))
+}
+
+/// Whether this machine has `::1`. Says `skipped` where it has not.
+pub fn has_ipv6() -> bool {
+    let has = std::net::TcpListener::bind("[::1]:0").is_ok();
+    if !has {
+        eprintln!("skipped: needs an IPv6 loopback");
+    }
+    has
 }
 
 fn skipped(what: &str) -> bool {

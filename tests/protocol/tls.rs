@@ -7,7 +7,7 @@ use rustls::version::{TLS12, TLS13};
 use crate::common::certificates::client_config;
 use crate::common::client::{Channel, Client, End};
 use crate::common::script::Dialogue;
-use crate::common::{Authority, PASSWORD, Server, USER, ours};
+use crate::common::{Authority, PASSWORD, Server, USER, eventually, ours};
 
 /// A client on `channel` just before its handshake.
 fn before_handshake(server: &Server, channel: Channel) -> Client {
@@ -177,7 +177,7 @@ fn user_given_before_stls_is_forgotten() {
 }
 
 #[test]
-fn half_a_command_before_stls_line_is_no_part_of_what_follows() {
+fn stls_may_arrive_in_pieces() {
     let server = Server::start();
     if !speaks_tls(&server) {
         return;
@@ -189,6 +189,31 @@ fn half_a_command_before_stls_line_is_no_part_of_what_follows() {
     client.handshake(client_config(&server.ca_file, &[], rustls::ALL_VERSIONS), "localhost").expect("shake hands");
     client.ok("CAPA");
     client.multiline();
+}
+
+#[test]
+fn half_a_command_between_stls_and_the_handshake_ends_the_connection() {
+    let server = Server::builder().env("POPPET_LOG", "debug").start();
+    if !speaks_tls(&server) {
+        return;
+    }
+    let mut client = server.connect();
+    client.ok("STLS");
+    client.socket().write_all(b"US").expect("send");
+    // A handshake behind it must not succeed, and so the rest of the command must find nobody.
+    let config = client_config(&server.ca_file, &[], rustls::ALL_VERSIONS);
+    assert!(client.handshake(config, "localhost").is_err(), "a session came to be");
+    client.try_send(format!("ER {}\r\n", server.name_of(USER)).as_bytes()).ok();
+    let heard = client.rest();
+    assert!(!contains(&heard, b"+OK") && !contains(&heard, b"-ERR"), "{}", heard.escape_ascii());
+    if ours() {
+        eventually("the log has its end", || server.log().contains("CLOSED, ip=[127.0.0.1], tls=?"));
+        assert!(!server.log().contains("LOGIN"), "{}", server.log());
+    }
+}
+
+fn contains(octets: &[u8], part: &[u8]) -> bool {
+    octets.windows(part.len()).any(|window| window == part)
 }
 
 #[test]
