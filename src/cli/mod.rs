@@ -3,6 +3,7 @@
 //! Owns: the commands, their options, exit codes, how an error is shown.
 //! Does not know: how any of them does its work.
 
+mod allocator;
 pub mod check;
 #[cfg(feature = "demo")]
 mod demo;
@@ -44,12 +45,28 @@ enum Command {
     Hash(hash::Options),
 }
 
+impl Command {
+    /// Whether it runs until it is told to end.
+    fn serves(&self) -> bool {
+        match self {
+            #[cfg(feature = "demo")]
+            Command::Demo => true,
+            Command::Serve { .. } => true,
+            Command::Check { .. } | Command::Hash(_) => false,
+        }
+    }
+}
+
 /// The configuration is wrong (EX_CONFIG of sysexits.h).
 const EX_CONFIG: u8 = 78;
 
 /// Runs the program: reads its arguments, does what they say.
 pub fn run() -> ExitCode {
-    match Arguments::parse().command {
+    let command = Arguments::parse().command;
+    if command.serves() {
+        allocator::settle();
+    }
+    match command {
         #[cfg(feature = "demo")]
         Command::Demo => {
             crate::log::init(Style::Demo);
