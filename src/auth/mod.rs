@@ -102,6 +102,12 @@ impl Authenticator {
         let (users, notice) = self.users();
         match notice {
             Some(Notice::Read(count)) => log::info!("{}: read again, {count} users", self.path.display()),
+            Some(Notice::Emptied(path)) => {
+                log::error!(
+                    "{} has no user any more; until that is mended, the users known before stay",
+                    path.display()
+                );
+            }
             Some(Notice::Kept(error)) => log::error!("{error}; until that is mended, the users known before stay"),
             None => {}
         }
@@ -146,6 +152,11 @@ impl Authenticator {
         current.settled = sight.is_settled(SystemTime::now());
         current.sight = sight;
         let notice = match read(&self.path) {
+            // Whoever empties a file is about to write it. At the start nobody is a warning of `check`.
+            Ok(users) if users.is_empty() && !current.users.is_empty() => {
+                current.broken = true;
+                changed.then(|| Notice::Emptied(self.path.clone()))
+            }
             Ok(users) => {
                 current.broken = false;
                 current.users = Arc::new(users);
@@ -174,6 +185,7 @@ struct Current {
 /// What there is to tell the log, once for each version of the file.
 enum Notice {
     Read(usize),
+    Emptied(PathBuf),
     Kept(UsersError),
 }
 

@@ -50,6 +50,7 @@ fn told(authenticator: &Authenticator) -> Option<String> {
     authenticator.users().1.map(|notice| match notice {
         Notice::Read(count) => format!("+{count}"),
         Notice::Kept(error) => error.to_string(),
+        Notice::Emptied(_) => "emptied".into(),
     })
 }
 
@@ -230,6 +231,18 @@ fn a_settled_file_is_not_read_again() {
     let (before, _) = authenticator.users();
     settle(&authenticator);
     assert!(Arc::ptr_eq(&before, &authenticator.users().0));
+}
+
+#[test]
+fn a_file_that_was_emptied_keeps_the_users_until_somebody_is_in_it_again() {
+    let file = File::new("ada:{PLAIN}one\n");
+    let authenticator = file.open();
+    fs::write(&file.path, "# nobody\n").unwrap();
+    assert_eq!(told(&authenticator).as_deref(), Some("emptied"));
+    assert_eq!(told(&authenticator), None);
+    assert!(try_login(&authenticator, "ada", b"one").is_ok());
+    fs::write(&file.path, "eve:{PLAIN}two\n").unwrap();
+    assert!(try_login(&authenticator, "eve", b"two").is_ok() && try_login(&authenticator, "ada", b"one").is_err());
 }
 
 #[test]

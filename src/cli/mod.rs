@@ -65,6 +65,8 @@ pub fn run() -> ExitCode {
     let command = Arguments::parse().command;
     if command.serves() {
         allocator::settle();
+        // One event, one line: what panicked is told like everything else.
+        std::panic::set_hook(Box::new(|panic| log::error!("a fault in poppet, please report it: {panic}")));
     }
     match command {
         #[cfg(feature = "demo")]

@@ -64,8 +64,9 @@ pub fn prepare(path: &Path) -> Result<Settings, PrepareError> {
     }
     let mut listeners = bind(&config, Kind::Pop3)?;
     listeners.extend(bind(&config, Kind::Pop3s)?);
-    raise_descriptor_limit(config.limits.connections);
-    Ok(settings(&config, loaded, authenticator, listeners))
+    let mut settings = settings(&config, loaded, authenticator, listeners);
+    settings.rules.connections = affordable(settings.rules.connections);
+    Ok(settings)
 }
 
 /// All that the server needs, from parts that are ready.
@@ -133,23 +134,31 @@ fn tell(config: &Config, loaded: &Loaded) {
     }
 }
 
-/// A session has two descriptors: its socket and its Maildir, whose lock it holds.
-fn raise_descriptor_limit(connections: u32) {
+/// As many of `connections` as there are file descriptors for, when all are allowed that may be.
+///
+/// A session has two: its socket and its Maildir, whose lock it holds. More would fail in the middle of a session.
+fn affordable(connections: usize) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let wanted = u64::from(connections) * 2 + 100;
+    let wanted = connections as u64 * 2 + SPARE_DESCRIPTORS;
     let limit = getrlimit(Resource::Nofile);
-    let Some(current) = limit.current.filter(|&current| current < wanted) else { return };
-    let raised = wanted.min(limit.maximum.unwrap_or(wanted)).max(current);
+    let Some(current) = limit.current.filter(|&current| current < wanted) else { return connections };
     // Root may raise the maximum too.
-    let both = Rlimit { current: Some(wanted), maximum: Some(wanted) };
-    if setrlimit(Resource::Nofile, both).is_ok() {
-        return;
+    if setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: Some(wanted) }).is_ok() {
+        return connections;
     }
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum });
-    if raised < wanted {
-        log::info!(
-            "{raised} file descriptors are allowed, enough for {} sessions at once (LimitNOFILE, ulimit -n)",
-            raised.saturating_sub(100) / 2
+    let most = wanted.min(limit.maximum.unwrap_or(wanted)).max(current);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum });
+    let allowed = if raised.is_ok() { most } else { current };
+    let affordable = usize::try_from(allowed.saturating_sub(SPARE_DESCRIPTORS) / 2).unwrap_or(connections);
+    let affordable = affordable.clamp(1, connections);
+    if affordable < connections {
+        log::warn!(
+            "{allowed} file descriptors are allowed (LimitNOFILE, ulimit -n), enough for {affordable} connections \
+             and not for the {connections} of [limits] connections: no more than {affordable} are let in"
         );
     }
+    affordable
 }
+
+/// For ports, logs, jobs, and files that are being sent.
+const SPARE_DESCRIPTORS: u64 = 30;

@@ -14,7 +14,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::root::{Root, Stamps, kind};
-use super::unique_id;
+use super::{name, unique_id};
 use crate::maildrop::{Folder, Maildrop, MessageNumber, NewMessage, Octets, TooMany};
 
 /// An index that was read, whole and in a form that this version knows.
@@ -76,7 +76,11 @@ impl Index {
             let whole = usize::from(name_len) + usize::from(unique_id_len);
             let begins = u32::from_le_bytes(entry[NAME_AT..NAME_AT + 4].try_into().ok()?) as usize;
             let fits = begins == names_end - names_at && names_end + whole <= body;
-            if !fits || name_len == 0 || base_len > name_len || folder > 1 || unique_id_len > 70 {
+            if !fits || name_len == 0 || folder > 1 || unique_id_len > 70 || u64_at(entry, 8)? > LARGEST_MESSAGE {
+                return None;
+            }
+            let base = name::base(&index.octets[names_end..names_end + usize::from(name_len)]);
+            if base.len() != usize::from(base_len) || unique_id_len == 0 && !unique_id::is_valid(base) {
                 return None;
             }
             let unique_id = &index.octets[names_end + usize::from(name_len)..names_end + whole];
@@ -241,6 +245,8 @@ const HEADER: usize = STAMPS_AT + Stamps::ENCODED;
 /// Octets of an entry, without its name.
 const ENTRY: usize = 40;
 const NAME_AT: usize = 32;
+/// More no message has; as many of these as an index has room for still add up in 64 bits.
+const LARGEST_MESSAGE: u64 = 1 << 38;
 /// Ten million messages; nobody has more, and somebody may have written a file that claims so.
 const LARGEST: u64 = 1 << 30;
 

@@ -49,6 +49,9 @@ impl Outbox {
 
     /// Gives its memory to `spare` if it is empty: an idle session keeps none.
     pub fn return_memory(&mut self, spare: &mut Vec<u8>) {
+        // What has left must not stay in front of what comes: a slow reader of a long message would cost all of it.
+        self.octets.drain(..self.sent);
+        self.sent = 0;
         if self.is_empty() && self.octets.capacity() > spare.capacity() {
             *spare = std::mem::take(&mut self.octets);
         } else if self.is_empty() {
@@ -74,6 +77,7 @@ mod tests {
         assert_eq!((outbox.front(), outbox.len()), (&b"cdefgh"[..], 6));
         outbox.return_memory(&mut spare);
         assert_eq!((outbox.front(), spare.capacity()), (&b"cdefgh"[..], 0));
+        assert_eq!(outbox.octets.len(), 6, "what has left is still there");
         outbox.consume(6);
         assert!(outbox.is_empty());
         outbox.return_memory(&mut spare);

@@ -93,7 +93,8 @@ impl LineBuffer {
     /// Forgets all that arrived, as STLS demands (RFC 2595 section 4).
     pub fn clear(&mut self) {
         self.octets.zeroize();
-        *self = LineBuffer::default();
+        self.octets = Vec::new();
+        (self.start, self.searched, self.discarded) = (0, 0, 0);
     }
 
     fn take(&mut self, len: usize) {
@@ -111,6 +112,12 @@ impl LineBuffer {
         if len == 0 {
             self.octets = Vec::new();
         }
+    }
+}
+
+impl Drop for LineBuffer {
+    fn drop(&mut self) {
+        self.octets.zeroize();
     }
 }
 

@@ -151,6 +151,12 @@ impl<S: Read + Write> Connection<S> {
         hears || writable && self.blocked
     }
 
+    /// The client has gone altogether. A login that still waits is called off: it would keep others waiting.
+    /// An UPDATE goes on, and whatever is being sent finds out by itself.
+    pub fn hung_up(&self) -> bool {
+        matches!(self.activity, Activity::AwaitingJob(Awaited::Password | Awaited::Maildrop(_)))
+    }
+
     /// Does what can be done without waiting, but not more than a fair share.
     pub fn turn(&mut self, now: Instant, tools: &mut Tools) -> Next {
         self.outbox.borrow_memory(&mut tools.spare);
@@ -277,6 +283,10 @@ impl<S: Read + Write> Connection<S> {
         let into = &mut tools.block[..READ];
         match self.transport.fill(&mut self.stream, into) {
             Ok(0) => self.activity = Activity::Draining(Reason::Disconnected),
+            // TLS ended without close_notify: an end as any other, since nothing happens without QUIT.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                self.activity = Activity::Draining(Reason::Disconnected);
+            }
             Ok(count) => {
                 self.heard = now;
                 self.lines.push(&into[..count]);

@@ -159,12 +159,18 @@ impl EventLoop {
                     Token(at) if at > FIRST_LISTENER - self.doors.len() => {
                         self.doors[FIRST_LISTENER - at].knocked = true
                     }
-                    Token(place) => self.house.ready(
-                        place,
-                        event.is_readable(),
-                        event.is_read_closed() || event.is_error(),
-                        event.is_writable() || event.is_error(),
-                    ),
+                    Token(place) => {
+                        let gone = event.is_error() || event.is_read_closed() && event.is_write_closed();
+                        self.house.ready(
+                            place,
+                            event.is_readable(),
+                            event.is_read_closed() || gone,
+                            event.is_writable() || gone,
+                        );
+                        if gone {
+                            self.house.hung_up(place, now);
+                        }
+                    }
                 }
             }
             while let Ok((id, outcome)) = self.outcomes.try_recv() {
@@ -257,6 +263,7 @@ impl EventLoop {
                 let interest = Interest::READABLE | Interest::WRITABLE;
                 if let Err(error) = self.poll.registry().register(stream, Token(place), interest) {
                     log::error!("cannot watch a connection: {error}");
+                    self.house.unwatched(place, now);
                 }
             }
             Err((full, stream)) => turn_away(stream, peer, kind, full),

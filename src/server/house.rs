@@ -50,6 +50,7 @@ pub struct House<S, W> {
     admission: Admission,
     holders: HashMap<MaildropId, Id>,
     takeover_after: Duration,
+    long_turn_logged: Option<Instant>,
     workers: W,
     tools: Tools,
 }
@@ -67,6 +68,8 @@ struct Resident<S> {
 
 /// A turn that takes longer than this makes others wait, and is logged.
 const LONG_TURN: Duration = Duration::from_millis(20);
+/// How often that is said.
+const LOG_PAUSE: Duration = Duration::from_secs(60);
 
 impl<S: Read + Write, W: Workers> House<S, W> {
     /// An empty house.
@@ -79,6 +82,7 @@ impl<S: Read + Write, W: Workers> House<S, W> {
             admission: Admission::new(rules.connections, rules.connections_per_address),
             holders: HashMap::new(),
             takeover_after: rules.takeover_after,
+            long_turn_logged: None,
             workers,
             tools,
         }
@@ -127,6 +131,21 @@ impl<S: Read + Write, W: Workers> House<S, W> {
         if resident.connection.ready(readable, read_closed, writable) {
             let id = resident.id;
             self.enqueue(id);
+        }
+    }
+
+    /// The client at `place` has hung up in both directions.
+    pub fn hung_up(&mut self, place: usize, now: Instant) {
+        let resident = self.residents.get_mut(place).filter(|resident| resident.connection.hung_up());
+        if let Some(id) = resident.map(|resident| resident.id) {
+            self.close(id, Reason::Disconnected, now);
+        }
+    }
+
+    /// The stream at `place` can't be watched: nobody would hear of it again.
+    pub fn unwatched(&mut self, place: usize, now: Instant) {
+        if let Some(id) = self.residents.get(place).map(|resident| resident.id) {
+            self.close(id, Reason::Fault, now);
         }
     }
 
@@ -187,8 +206,11 @@ impl<S: Read + Write, W: Workers> House<S, W> {
                 Next::Closed(reason) => self.close(id, reason, now),
             }
             let after = clock();
-            if after.saturating_duration_since(now) > LONG_TURN {
-                log::warn!("one turn took {} ms", (after - now).as_millis());
+            if after.saturating_duration_since(now) > LONG_TURN
+                && self.long_turn_logged.is_none_or(|at| now - at > LOG_PAUSE)
+            {
+                self.long_turn_logged = Some(now);
+                log::warn!("one turn took {} ms; said once a minute at most", (after - now).as_millis());
             }
             now = after;
         }

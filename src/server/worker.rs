@@ -141,7 +141,9 @@ pub struct Threads {
     /// One thread: it bounds the memory of Argon2, and the processor's time for strangers.
     hashing: Arc<Lane>,
     /// A few, so that the first scan of a huge Maildir delays nobody.
-    maildirs: Arc<Lane>,
+    logins: Arc<Lane>,
+    /// A few more, so that whoever is logged in waits for no scan at all.
+    sessions: Arc<Lane>,
 }
 
 /// Hashes that may wait. At some 50 ms each the last one is done before its client's minute is over.
@@ -177,14 +179,19 @@ impl Threads {
         let processors = thread::available_parallelism().map_or(2, usize::from);
         Threads {
             hashing: lane("hash", 1, HASHES_WAITING),
-            maildirs: lane("maildir", processors.clamp(2, 4), MAILDIRS_WAITING),
+            logins: lane("login", processors.clamp(2, 4), MAILDIRS_WAITING),
+            sessions: lane("session", 2, MAILDIRS_WAITING),
         }
     }
 }
 
 impl Workers for Threads {
     fn submit(&mut self, id: Id, job: Job) -> Result<(), Job> {
-        let lane = if let Job::Authenticate { .. } = job { &self.hashing } else { &self.maildirs };
+        let lane = match job {
+            Job::Authenticate { .. } => &self.hashing,
+            Job::Open { .. } => &self.logins,
+            Job::Locate(_) | Job::Update(..) => &self.sessions,
+        };
         lane.submit(id, job)
     }
 }

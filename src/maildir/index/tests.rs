@@ -146,6 +146,21 @@ fn an_index_of_another_version_or_with_names_that_lead_elsewhere_is_done_without
 }
 
 #[test]
+fn a_signed_index_that_lies_about_names_or_sizes_is_done_without() {
+    let (fixture, _) = indexed();
+    let whole = fs::read(fixture.at(FILE)).unwrap();
+    let base_len = HEADER + NAME_AT + 5;
+    for (at, octet) in [(base_len, 0), (base_len, 2), (HEADER + 8 + 7, 0xff), (whole.len() - 60, b'\n')] {
+        let mut lie = whole.clone();
+        lie[at] = octet;
+        sign(&mut lie);
+        let read = Index::decode(lie).map(|index| index.to_maildrop().unwrap());
+        let harmless = |maildrop: Maildrop| maildrop.numbers().all(|n| unique_id::is_valid(maildrop.unique_id(n)));
+        assert!(read.is_none_or(|maildrop| at > base_len + 100 && harmless(maildrop)), "{octet} at {at}");
+    }
+}
+
+#[test]
 fn the_index_of_another_maildir_gives_nothing_but_unique_ids() {
     let (fixture, first) = indexed();
     tamper(&fixture);

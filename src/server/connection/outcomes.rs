@@ -95,7 +95,9 @@ impl<S: Read + Write> Connection<S> {
                 self.activity = Activity::AwaitingJob(Awaited::Location { message, body_lines });
                 return Some(Job::Locate(store));
             }
-            Err(MessageError::Moved | MessageError::Gone) => Unsent::Gone,
+            // Renamed so often that it could not be caught.
+            Err(MessageError::Moved) => Unsent::Temporary,
+            Err(MessageError::Gone) => Unsent::Gone,
             Err(MessageError::NotRegular) => Unsent::Permanent,
             Err(MessageError::Unreadable(error)) => {
                 self.store = Some(store);

@@ -135,8 +135,12 @@ fn an_update_is_never_turned_away() {
     crew.gate.set(true);
     let refused = (1..10_000).find_map(|serial| crew.submit(serial, crew.open("nobody")).err());
     assert!(matches!(refused, Some(Job::Open { .. })));
-    assert!(waiting(&crew.threads.maildirs) <= MAILDIRS_WAITING);
+    assert!(waiting(&crew.threads.logins) <= MAILDIRS_WAITING);
+    // The lane of those who are logged in has as much to do as it takes.
+    let (sessions, job) = (std::sync::Arc::clone(&crew.threads.sessions), |_| (Id::for_test(1), crew.open("nobody")));
+    sessions.state.lock().unwrap().queue.extend((0..MAILDIRS_WAITING).map(job));
     crew.submit(77_777, Job::Update(store, marks)).unwrap();
+    assert!(waiting(&sessions) > MAILDIRS_WAITING);
     crew.gate.set(false);
     let updated = std::iter::repeat_with(|| crew.outcome()).find(|(serial, _)| *serial == 77_777).unwrap();
     assert!(matches!(updated.1, Outcome::Updated(Ok(()))));
