@@ -142,6 +142,24 @@ fn a_job_for_a_connection_that_has_gone_gives_its_lock_back() {
 }
 
 #[test]
+fn a_login_whose_client_hung_up_is_called_off_and_an_update_is_not() {
+    let mut world = world();
+    let (gone, leaving) = (world.admit(1 << 20), log_in(&mut world));
+    gone.say(b"USER nobody\r\nPASS wrong\r\n");
+    leaving.say(b"DELE 1\r\nQUIT\r\n");
+    world.bench.borrow_mut().delay = Box::new(|| SECOND);
+    world.settle();
+    for place in 0..2 {
+        world.house.hung_up(place, world.now());
+    }
+    assert!(gone.closed().is_some() && leaving.closed().is_none());
+    let jobs = std::mem::take(&mut world.bench.borrow_mut().jobs);
+    let done: Vec<bool> =
+        jobs.into_iter().map(|(_, _, job)| world.bench.borrow().office.perform(job).is_some()).collect();
+    assert_eq!(done, [false, true], "no password is hashed for nobody");
+}
+
+#[test]
 fn a_client_that_has_gone_takes_no_maildrop_over() {
     let mut world = world();
     let (first, second) = (log_in(&mut world), world.admit(1 << 20));
