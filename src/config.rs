@@ -313,7 +313,7 @@ fn default<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
 
 fn unreadable(path: &Path, error: &std::io::Error) -> ConfigError {
     let text = if error.kind() == std::io::ErrorKind::NotFound {
-        "there is no such file. Every key has a default, so an empty one will do to begin with \
+        "there is no such file; --config FILE names another. Every key has a default, so an empty one will do to begin with \
          (clear text on port 110, no TLS); add [tls] with certificate and private-key for TLS. \
          The sample contrib/poppet.toml shows every key"
             .to_owned()

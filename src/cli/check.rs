@@ -22,7 +22,8 @@ use serving::Serving;
 
 /// Prints a line for each finding and one that sums up. 0 when `serve` would do its work, else 78 (`EX_CONFIG`).
 pub fn run(config_path: &Path) -> ExitCode {
-    let findings = examine(config_path, users_of);
+    let mut findings: Vec<Finding> = as_root(rustix::process::geteuid().as_raw()).into_iter().collect();
+    findings.extend(examine(config_path, users_of));
     let mut out = io::stdout().lock();
     for finding in &findings {
         // Whoever closed the pipe has read enough.
@@ -52,20 +53,20 @@ pub enum Verdict {
     Error,
 }
 
-/// The accounts of the users file, or a sentence for each of its bad lines.
-fn users_of(path: &Path) -> Result<Vec<Account>, Vec<String>> {
-    match Authenticator::open(path) {
-        Ok(authenticator) => Ok(authenticator.accounts()),
-        Err(UsersError::Lines { path, lines }) => {
-            Err(lines.iter().map(|line| format!("{}: {line}", path.display())).collect())
-        }
-        Err(error) => Err(vec![error.to_string()]),
-    }
+fn users_of(path: &Path) -> Result<Vec<Account>, UsersError> {
+    Authenticator::open(path).map(|authenticator| authenticator.accounts())
 }
 
-/// Looks at everything. `users` reads the users file; what is wrong with it comes as one sentence a line. A configuration file with problems is all that is looked at: what it leaves unsaid
-/// would have to be guessed.
-pub fn examine(config_path: &Path, users: impl FnOnce(&Path) -> Result<Vec<Account>, Vec<String>>) -> Vec<Finding> {
+/// Root may do everything, so what `check` finds as root says little about anybody else.
+fn as_root(uid: u32) -> Option<Finding> {
+    let told = "running as root: this version drops no rights; run it as the owner of the mail, and check as well: \
+                runuser -u poppet -- poppet check";
+    (uid == 0).then(|| Finding::warning(told.to_owned()))
+}
+
+/// Looks at everything. `users` reads the users file. A configuration file with problems is all that is looked at:
+/// what it leaves unsaid would have to be guessed.
+pub fn examine(config_path: &Path, users: impl FnOnce(&Path) -> Result<Vec<Account>, UsersError>) -> Vec<Finding> {
     let config = match Config::load(config_path) {
         Ok(config) => config,
         Err(error) => return error.problems.iter().map(|problem| Finding::error(problem.to_string())).collect(),
@@ -76,10 +77,11 @@ pub fn examine(config_path: &Path, users: impl FnOnce(&Path) -> Result<Vec<Accou
     certificates(&config, SystemTime::now(), &mut findings);
     let (serving, told) = Serving::of(&config);
     findings.extend(told);
-    let accounts = accounts(&config, users, &mut findings);
+    let accounts = accounts(&config, users, &serving, &mut findings);
     for account in &accounts {
         maildirs::look(account, &config, &serving, &mut findings);
     }
+    maildirs::shared(&accounts, &config, &mut findings);
     findings
 }
 
@@ -141,7 +143,7 @@ fn port(place: &str, address: SocketAddr, bound: io::Result<()>) -> Finding {
         )),
         Some(rustix::io::Errno::ACCESS) => Finding::error(format!(
             "{place}: {address} is not for this user to take: ports below 1024 need the capability \
-             CAP_NET_BIND_SERVICE; run check as the user that runs serve"
+             CAP_NET_BIND_SERVICE, which systemd can give to serve (AmbientCapabilities=) and this check does not have"
         )),
         Some(rustix::io::Errno::ADDRNOTAVAIL) => Finding::error(format!(
             "{place}: {address} is no address of this machine; write one that `ip address` shows, or {v4:?} for all"
@@ -192,7 +194,8 @@ fn certificate(place: &str, pair: &CertificateFiles, facts: &Facts, now: SystemT
 
 fn accounts(
     config: &Config,
-    users: impl FnOnce(&Path) -> Result<Vec<Account>, Vec<String>>,
+    users: impl FnOnce(&Path) -> Result<Vec<Account>, UsersError>,
+    serving: &Serving,
     findings: &mut Vec<Finding>,
 ) -> Vec<Account> {
     let path = &config.users.file;
@@ -215,10 +218,24 @@ fn accounts(
             findings.extend(readable_by_all(path, "the password hashes", "640"));
             accounts
         }
-        Err(problems) => {
-            findings.extend(problems.into_iter().map(Finding::error));
+        Err(UsersError::Lines { path, lines }) => {
+            findings.extend(lines.iter().map(|line| Finding::error(format!("{}: {line}", path.display()))));
             Vec::new()
         }
+        Err(error) => {
+            let mend = mend_of_users_file(&error, serving);
+            findings.push(Finding::error(format!("{}: {error}{mend}", config.place("users", "file"))));
+            Vec::new()
+        }
+    }
+}
+
+fn mend_of_users_file(error: &UsersError, serving: &Serving) -> String {
+    let UsersError::Read { path, source } = error else { return String::new() };
+    match source.kind() {
+        io::ErrorKind::NotFound => format!("; make it: poppet hash NAME > {}", path.display()),
+        io::ErrorKind::PermissionDenied => format!("; let the server's user, {}, read it", serving.name),
+        _ => String::new(),
     }
 }
 

@@ -32,7 +32,13 @@ impl<'a> Reader<'a> {
         let (root, errors) = DeTable::parse_recoverable(text);
         let mut reader = Reader { path, text, root: root.into_inner(), problems: Vec::new(), lines: Lines::new() };
         for error in &errors {
-            reader.problem(error.span().unwrap_or(0..0), format!("this is no TOML: {}", error.message().trim()));
+            let at = error.span().unwrap_or(0..0);
+            let message = match error.message().trim() {
+                // Which one is in the span only.
+                "duplicate key" => format!("duplicate key {:?}", text.get(at.clone()).unwrap_or_default()),
+                message => message.to_owned(),
+            };
+            reader.problem(at, format!("this is no TOML: {message}"));
         }
         match reader.in_order() {
             Some(problems) => Err(problems),
@@ -198,11 +204,17 @@ const SECTIONS: &[(&str, &[&str])] = &[
 ];
 
 fn unknown_section(name: &str, value: &DeValue<'_>) -> String {
-    if let Some((section, _)) = SECTIONS.iter().find(|(_, keys)| keys.contains(&name)) {
+    let is_section = match value {
+        DeValue::Table(_) => true,
+        DeValue::Array(values) => values.iter().any(|value| matches!(value.get_ref(), DeValue::Table(_))),
+        _ => false,
+    };
+    let of_this_name = SECTIONS.iter().find(|(_, keys)| keys.contains(&name));
+    if let Some((section, _)) = of_this_name.filter(|_| !is_section) {
         return format!("{name} stands in no section; write it below [{section}]");
     }
     let names: Vec<&str> = SECTIONS.iter().map(|(section, _)| *section).collect();
-    let what = if matches!(value, DeValue::Table(_) | DeValue::Array(_)) { "section" } else { "key" };
+    let what = if is_section { "section" } else { "key" };
     match nearest(name, &names) {
         Some(near) => format!("unknown {what} {name:?}; did you mean [{near}]?"),
         None => format!("unknown {what} {name:?}; the sections are [{}]", names.join("], [")),

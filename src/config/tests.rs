@@ -174,6 +174,9 @@ fn an_unknown_name_is_refused_with_its_line_and_the_nearest() {
         "2: [mail] has no key \"plaintext-from\"; it belongs below [login]"
     );
     assert_eq!(told("maildir = \"/x\""), "1: maildir stands in no section; write it below [mail]");
+    assert_eq!(told("pop3 = [\"[::]:110\"]"), "1: pop3 stands in no section; write it below [listen]");
+    assert_eq!(told("[user]\nfile = \"x\""), "1: unknown section \"user\"; did you mean [users]?", "a key's name, too");
+    assert_eq!(told("[[user]]"), "1: unknown section \"user\"; did you mean [users]?");
     assert!(told("[imap]").contains("the sections are [listen], [tls]"));
     assert_eq!(told("[users]\nzzzzzz = 1"), "2: [users] has no key \"zzzzzz\"; its keys are file");
     assert!(
@@ -272,11 +275,21 @@ fn broken_toml_is_told_with_its_line() {
 }
 
 #[test]
+fn a_key_that_is_written_twice_is_named() {
+    assert_eq!(told("[mail]\nmark-seen = true\nmark-seen = false"), "3: this is no TOML: duplicate key \"mark-seen\"");
+    assert_eq!(told("[mail]\n[users]\n[mail]"), "3: this is no TOML: duplicate key \"mail\"");
+    assert_eq!(told("[[tls.also]]\n[tls]\nalso = []"), "3: this is no TOML: duplicate key \"also\"");
+}
+
+#[test]
 fn a_file_that_cannot_be_read_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("poppet.toml");
     let error = Config::load(&path).unwrap_err().to_string();
-    assert!(error.starts_with(&format!("{}: there is no such file.", path.display())), "{error}");
+    assert!(
+        error.starts_with(&format!("{}: there is no such file; --config FILE names another.", path.display())),
+        "{error}"
+    );
     assert!(error.contains("an empty one will do"), "{error}");
     std::fs::write(&path, b"[mail]\n# \xff").unwrap();
     let error = Config::load(&path).unwrap_err().to_string();

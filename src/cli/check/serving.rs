@@ -77,13 +77,15 @@ impl Serving {
 
     /// Whether the server may read, write or enter `path`.
     pub(super) fn may(&self, path: &Path, need: Access) -> Result<(), Refused> {
-        if self.is_me {
-            return rustix::fs::access(path, need)
-                .map_err(|error| Refused { path: path.to_owned(), why: io::Error::from(error).to_string() });
-        }
-        let above = path.ancestors().skip(1).map(|folder| (folder, Access::EXEC_OK));
-        for (at, need) in above.filter(|(folder, _)| !folder.as_os_str().is_empty()).chain([(path, need)]) {
+        let mut above: Vec<&Path> = path.ancestors().skip(1).filter(|it| !it.as_os_str().is_empty()).collect();
+        // From the root on: what is behind a closed folder tells nothing.
+        above.reverse();
+        for (at, need) in above.into_iter().map(|folder| (folder, Access::EXEC_OK)).chain([(path, need)]) {
             let refused = |why| Refused { path: at.to_owned(), why };
+            if self.is_me {
+                rustix::fs::access(at, need).map_err(|error| refused(io::Error::from(error).to_string()))?;
+                continue;
+            }
             let metadata = std::fs::metadata(at).map_err(|error| refused(error.to_string()))?;
             let (owner, group, mode) = (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777);
             if !self.fits(owner, group, mode, need) {

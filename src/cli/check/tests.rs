@@ -64,6 +64,12 @@ impl House {
         })
     }
 
+    /// What is wrong, with the users file read as `check` does.
+    fn errors(&self) -> Vec<String> {
+        let findings = examine(&self.path("poppet.toml"), users_of);
+        findings.into_iter().filter(|it| it.verdict == Verdict::Error).map(|it| it.text).collect()
+    }
+
     /// The one finding with `verdict`, in words.
     fn only(&self, verdict: Verdict, users: &[&str]) -> String {
         let findings = self.examine(users);
@@ -196,10 +202,48 @@ fn secrets_that_everybody_can_read_are_warned_of() {
 #[test]
 fn every_line_of_a_broken_users_file_is_told() {
     let house = House::new();
-    let findings = examine(&house.path("poppet.toml"), |_| Err(vec!["line 1: a".to_owned(), "line 7: b".to_owned()]));
-    let errors: Vec<_> = findings.iter().filter(|finding| finding.verdict == Verdict::Error).collect();
-    assert_eq!(errors.iter().map(|it| it.text.as_str()).collect::<Vec<_>>(), ["line 1: a", "line 7: b"]);
+    house.write("users", "ada\n# a comment\nbob:{NONE}x\n", 0o600);
+    let errors = house.errors();
+    let begin = |line: u32| format!("{}: line {line}", house.path("users").display());
+    assert_eq!(errors.len(), 2, "{errors:#?}");
+    assert!(errors[0].starts_with(&begin(1)) && errors[1].starts_with(&begin(3)), "{errors:#?}");
+    house.write("users", "", 0o600);
     assert!(house.only(Verdict::Warning, &[]).contains("names nobody"));
+}
+
+#[test]
+fn a_users_file_that_is_not_there_is_told_with_its_place_and_the_command_that_makes_it() {
+    let house = House::new();
+    let path = house.path("users");
+    std::fs::remove_file(&path).unwrap();
+    let told = house.errors().join("\n");
+    let place = format!("{}:8: [users] file: cannot read the users file ", house.path("poppet.toml").display());
+    assert!(told.starts_with(&place), "{told}");
+    assert!(told.ends_with(&format!("; make it: poppet hash NAME > {}", path.display())), "{told}");
+}
+
+#[test]
+fn root_is_warned_of() {
+    let told = as_root(0).unwrap();
+    assert_eq!(told.verdict, Verdict::Warning);
+    assert!(told.text.contains("runuser -u poppet -- poppet check"), "{told}");
+    assert!(as_root(1).is_none());
+}
+
+#[test]
+fn a_maildir_that_several_have_is_warned_of() {
+    let house = House::new();
+    house.maildir("ada");
+    std::os::unix::fs::symlink(house.path("mail/ada"), house.path("mail/bob")).unwrap();
+    house.maildir("eve");
+    let told = house.only(Verdict::Warning, &["ada", "bob", "eve"]);
+    let path = house.path("mail/ada");
+    let shown = path.display();
+    assert_eq!(told, format!("ada and bob share the Maildir {shown}; put {{user}} into [mail] maildir"));
+    let of_the_file = |name: &str| Account { mail: Some(path.clone()), ..account(name) };
+    let findings = examine(&house.path("poppet.toml"), |_| Ok(["ada", "eve", "cy"].map(of_the_file).into()));
+    let told = &findings.last().unwrap().text;
+    assert_eq!(*told, format!("ada, eve and cy share the Maildir {shown}; name another for each in the users file"));
 }
 
 #[test]
@@ -213,12 +257,20 @@ fn a_maildir_that_is_none_is_told_with_the_command_that_makes_it() {
     );
     house.maildir("ada");
     std::fs::remove_dir(path.join("cur")).unwrap();
-    assert!(house.only(Verdict::Error, &["ada"]).contains("with a directory cur in it"));
+    let told = house.only(Verdict::Error, &["ada"]);
+    assert!(told.contains("with a directory cur in it; make what lacks: install -d -o "), "{told}");
+    assert!(told.ends_with(&format!(" -m 700 {}/cur", path.display())), "only what lacks: {told}");
     std::fs::write(path.join("cur"), "").unwrap();
     assert!(house.only(Verdict::Error, &["ada"]).contains("cur is no directory"));
     house.maildir("bob");
     std::fs::remove_dir(house.path("mail/bob/tmp")).unwrap();
-    assert!(house.only(Verdict::Warning, &["bob"]).contains("with a directory tmp in it"));
+    let told = house.only(Verdict::Warning, &["bob"]);
+    assert!(told.ends_with(&format!(" -m 700 {}", house.path("mail/bob/tmp").display())), "{told}");
+    std::fs::remove_dir(house.path("mail/bob/new")).unwrap();
+    let told = house.only(Verdict::Error, &["bob"]);
+    let bob = house.path("mail/bob");
+    assert!(told.contains("a directory new and a directory tmp in it"), "{told}");
+    assert!(told.ends_with(&format!(" -m 700 {0}/new {0}/tmp", bob.display())), "{told}");
 }
 
 #[test]
@@ -259,6 +311,11 @@ fn a_maildir_that_the_server_may_not_use_is_told() {
         closed.text.contains("as mailer, may not read ") && closed.text.contains("mail/ada/new (owner "),
         "{closed}"
     );
+    house.chmod("mail/ada/new", 0o777);
+    house.chmod("mail", 0o700);
+    let mut findings = Vec::new();
+    maildirs::look(&account("ada"), &config, &stranger, &mut findings);
+    assert!(findings[0].text.ends_with(&format!("; let it through: chmod a+x {}", house.path("mail").display())));
     let read_only = look(0o755, 0o755);
     assert_eq!(read_only.verdict, Verdict::Warning);
     assert!(read_only.text.contains("may not write to ") && read_only.text.contains("not removed"), "{read_only}");
