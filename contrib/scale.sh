@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs tests/scale.rs at full size: a Maildir of a million messages, 10,000 idle sessions over TLS and over clear text,
-# 100,000 connections that come and go. Needs root (for the limit of open files), a quiet machine, and room for two
+# 100,000 connections that come and go. Needs root (for 20,500 open files a process), a quiet machine, and room for two
 # million small files in $TMPDIR, which is /dev/shm unless it is set. All of it stays on loopback.
 # usage: contrib/scale.sh [further arguments of the test, as a part of a test's name]
 # Figures are printed; a smaller run: MESSAGES=100000 SESSIONS=2000 CYCLES=10000 contrib/scale.sh
