@@ -133,11 +133,10 @@ pub(super) fn in_parallel<'a, F: Send>(
     measure: &mut Measure<'a>,
     each: impl Fn(&mut [F], &mut Measure<'a>) -> Result<usize, OpenError> + Sync,
 ) -> Result<usize, OpenError> {
-    let processors = thread::available_parallelism().map_or(1, usize::from);
-    let threads = if work < PAYS { 1 } else { processors.min(THREADS) };
-    if threads == 1 {
+    if work < PAYS {
         return each(files, measure);
     }
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
     let root = measure.root;
     let mut sum = 0;
     thread::scope(|scope| {
