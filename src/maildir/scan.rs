@@ -124,10 +124,18 @@ impl Listing {
     ///
     /// Such a message was moved between the two sightings, or whoever moved it left the old name behind.
     fn sort(&mut self) {
-        let arena = &self.arena;
-        self.files.sort_unstable_by(|a, b| {
-            (a.delivered, a.base(arena), a.inode, a.name_at).cmp(&(b.delivered, b.base(arena), b.inode, b.name_at))
+        let (files, arena) = (&self.files, &self.arena);
+        // Times are short to compare and to move; names are looked at only where times are the same.
+        let mut order: Vec<_> = files.iter().zip(0u32..).map(|(file, at)| (file.delivered, at)).collect();
+        order.sort_unstable_by(|(a_time, a), (b_time, b)| {
+            let rest = |at: u32| {
+                let file = &files[at as usize];
+                (file.base(arena), file.inode, file.name_at)
+            };
+            a_time.cmp(b_time).then_with(|| rest(*a).cmp(&rest(*b)))
         });
+        self.files = order.iter().map(|&(_, at)| files[at as usize]).collect();
+        let arena = &self.arena;
         for at in 1..self.files.len() {
             let [earlier, later] = &mut self.files[at - 1..=at] else { unreachable!("two files") };
             if earlier.is_same_message(later, arena) {
