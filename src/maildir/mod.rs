@@ -1,11 +1,11 @@
 //! Maildirs on disk.
 //!
 //! Owns: which files are messages, their order, sizes and unique-ids; the lock of a maildrop; how a
-//! message is opened; the removals of the UPDATE state (RFC 1939 sections 5 to 7).
+//! message is opened; what the index remembers; the removals of the UPDATE state (RFC 1939 sections 5 to 7).
 //! Does not know: the protocol, sockets, users.
 //!
 //! ```text
-//! login   Root -> Lock -> scan (measure, unique_id) -> Store { Root, Lock, Maildrop, Places }   a job
+//! login   Root -> Lock -> index, or scan (measure, unique_id) -> Store { Lock, Maildrop, Places }   a job
 //! RETR    Store::open_message, and where that says Moved: Store::locate                        the latter a job
 //! QUIT    Store::update: unlink, fsync, maildirsize, the flag S                                a job
 //! ```

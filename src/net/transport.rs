@@ -97,8 +97,8 @@ impl Transport {
         }
     }
 
-    /// Whether a handshake is under way: nothing of the client's was heard yet.
-    pub fn is_handshaking(&self) -> bool {
+    #[cfg(test)]
+    fn is_handshaking(&self) -> bool {
         matches!(self, Transport::Tls(connection) if connection.is_handshaking())
     }
 

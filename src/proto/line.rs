@@ -63,10 +63,7 @@ impl LineBuffer {
                 }
             }
             if len > limit {
-                self.discarded = len;
-                if end.is_some() {
-                    self.discarded = 0;
-                }
+                self.discarded = if end.is_some() { 0 } else { len };
                 self.take(len);
                 return Some(Err(if len > ENDLESS { LineError::Endless } else { LineError::TooLong }));
             }
