@@ -62,30 +62,37 @@ impl Octets {
     /// Stands in `file` where nobody has counted yet.
     pub const UNKNOWN: u64 = u64::MAX;
 
+    /// Writes it into a message's record.
+    pub fn put(&self, record: &mut Record) {
+        for (field, number) in [self.wire, self.file, self.modified].into_iter().enumerate() {
+            record[WIRE_AT + field * 8..][..8].copy_from_slice(&number.to_le_bytes());
+        }
+    }
+
     /// A size that somebody told, and that was not counted.
     pub fn hearsay(wire: u64) -> Octets {
         Octets { wire, file: Octets::UNKNOWN, modified: 0 }
     }
 }
 
-/// One message of the maildrop; its name is in the maildrop's arena.
-#[derive(Clone, Copy, Debug)]
-struct Message {
-    octets: Octets,
-    inode: u64,
-    name_at: u32,
-    name_len: u8,
-    base_len: u8,
-    folder: Folder,
-    /// Octets of the unique-id behind the name in the arena; 0: the base name is the unique-id.
-    unique_id_len: u8,
-}
+/// One message, as it lies in memory and in a file alike: numbers are little-endian.
+///
+/// | octets | what |
+/// |---|---|
+/// | 8 | inode |
+/// | 8, 8, 8 | [`Octets`]: `wire`, `file`, `modified` |
+/// | 4 | where its name begins in the names |
+/// | 1, 1 | octets of the name, and of the base name |
+/// | 1 | 0 in `new`, 1 in `cur` |
+/// | 1 | octets of the unique-id behind the name; 0: the base name is the unique-id |
+pub type Record = [u8; 40];
 
 /// The messages of one maildrop, in the order of their numbers.
 #[derive(Default, Debug)]
 pub struct Maildrop {
-    messages: Vec<Message>,
-    arena: Vec<u8>,
+    records: Vec<Record>,
+    /// Each name, with its unique-id behind it, in the order of the records and with nothing between them.
+    names: Vec<u8>,
     octets: u64,
 }
 
@@ -114,39 +121,65 @@ pub struct TooMany;
 impl Maildrop {
     /// An empty maildrop with room for `messages` whose names have `octets` octets together.
     pub fn with_capacity(messages: usize, octets: usize) -> Maildrop {
-        Maildrop { messages: Vec::with_capacity(messages), arena: Vec::with_capacity(octets), octets: 0 }
+        Maildrop { records: Vec::with_capacity(messages), names: Vec::with_capacity(octets), octets: 0 }
+    }
+
+    /// The maildrop that gave [`Maildrop::records`] and [`Maildrop::names`]; `None` where the two can't be a
+    /// maildrop's. It is for the caller to see that names are names.
+    pub fn from_parts(records: Vec<Record>, names: Vec<u8>) -> Option<Maildrop> {
+        u32::try_from(records.len()).ok()?;
+        let (mut octets, mut end) = (0u64, 0);
+        for record in &records {
+            let [.., name_len, base_len, folder, unique_id_len] = *record;
+            let fits = number_at(record, NAME_AT) as usize == end && base_len <= name_len;
+            let wire = long_at(record, WIRE_AT);
+            if !fits || name_len == 0 || folder > 1 || usize::from(unique_id_len) > UNIQUE_ID || wire > LARGEST {
+                return None;
+            }
+            octets = octets.checked_add(wire)?;
+            end += usize::from(name_len) + usize::from(unique_id_len);
+        }
+        (end == names.len()).then_some(Maildrop { records, names, octets })
+    }
+
+    /// The messages as they lie in memory.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// All names and unique-ids, as the records speak of them.
+    pub fn names(&self) -> &[u8] {
+        &self.names
     }
 
     /// Adds a message; it gets the next number.
     ///
     /// # Errors
-    /// [`TooMany`] where the arena or the numbers are used up.
+    /// [`TooMany`] where the names or the numbers are used up.
     ///
     /// # Panics
     /// Where a name or unique-id is longer than its limit.
     pub fn push(&mut self, new: NewMessage<'_>) -> Result<(), TooMany> {
-        let name_at = u32::try_from(self.arena.len()).map_err(|_| TooMany)?;
-        u32::try_from(self.messages.len() + 1).map_err(|_| TooMany)?;
+        let name_at = u32::try_from(self.names.len()).map_err(|_| TooMany)?;
+        u32::try_from(self.records.len() + 1).map_err(|_| TooMany)?;
         let unique_id = new.unique_id.unwrap_or_default();
-        assert!(unique_id.len() <= 70, "a unique-id of {} octets", unique_id.len());
-        self.arena.extend_from_slice(new.name);
-        self.arena.extend_from_slice(unique_id);
+        assert!(unique_id.len() <= UNIQUE_ID, "a unique-id of {} octets", unique_id.len());
+        self.names.extend_from_slice(new.name);
+        self.names.extend_from_slice(unique_id);
         self.octets += new.octets.wire;
-        self.messages.push(Message {
-            octets: new.octets,
-            inode: new.inode,
-            name_at,
-            name_len: u8::try_from(new.name.len()).expect("a file name has at most 255 octets"),
-            base_len: new.base_len,
-            folder: new.folder,
-            unique_id_len: unique_id.len() as u8,
-        });
+        let mut record = [0; 40];
+        record[..8].copy_from_slice(&new.inode.to_le_bytes());
+        record[NAME_AT..NAME_AT + 4].copy_from_slice(&name_at.to_le_bytes());
+        let name_len = u8::try_from(new.name.len()).expect("a file name has at most 255 octets");
+        record[NAME_AT + 4..].copy_from_slice(&[name_len, new.base_len, new.folder as u8, unique_id.len() as u8]);
+        new.octets.put(&mut record);
+        self.records.push(record);
         Ok(())
     }
 
     /// How many messages there are, those marked as deleted included.
     pub fn count(&self) -> u32 {
-        self.messages.len() as u32
+        self.records.len() as u32
     }
 
     /// The octets of all messages together.
@@ -166,38 +199,70 @@ impl Maildrop {
 
     /// The size of a message. Panics where [`Maildrop::has`] is false, as do all below.
     pub fn size(&self, message: MessageNumber) -> Octets {
-        self.messages[message.at()].octets
+        let record = self.record(message);
+        let [wire, file, modified] = [WIRE_AT, WIRE_AT + 8, WIRE_AT + 16].map(|at| long_at(record, at));
+        Octets { wire, file, modified }
+    }
+
+    /// The octets of a message on the wire.
+    pub fn wire_octets(&self, message: MessageNumber) -> u64 {
+        long_at(self.record(message), WIRE_AT)
     }
 
     /// The file's name at login, without its directory.
     pub fn name(&self, message: MessageNumber) -> &[u8] {
-        let m = &self.messages[message.at()];
-        &self.arena[m.name_at as usize..][..m.name_len.into()]
+        self.behind_name_at(message, 0, self.record(message)[NAME_AT + 4])
     }
 
     /// The base name: what stands before the first `:` of the name.
     pub fn base(&self, message: MessageNumber) -> &[u8] {
-        &self.name(message)[..self.messages[message.at()].base_len.into()]
+        self.behind_name_at(message, 0, self.record(message)[NAME_AT + 5])
     }
 
     /// Where it was at login.
     pub fn folder(&self, message: MessageNumber) -> Folder {
-        self.messages[message.at()].folder
+        if self.record(message)[NAME_AT + 6] == 0 { Folder::New } else { Folder::Cur }
     }
 
     /// Its inode at login.
     pub fn inode(&self, message: MessageNumber) -> u64 {
-        self.messages[message.at()].inode
+        long_at(self.record(message), 0)
     }
 
     /// The unique-id: 1 to 70 octets of 0x21 to 0x7E (RFC 1939 section 7).
     pub fn unique_id(&self, message: MessageNumber) -> &[u8] {
-        let m = &self.messages[message.at()];
-        match m.unique_id_len {
-            0 => self.base(message),
-            len => &self.arena[m.name_at as usize + usize::from(m.name_len)..][..len.into()],
-        }
+        self.given_unique_id(message).unwrap_or_else(|| self.base(message))
     }
+
+    /// The unique-id, where it is not the base name.
+    pub fn given_unique_id(&self, message: MessageNumber) -> Option<&[u8]> {
+        let [.., name_len, _, _, len] = *self.record(message);
+        (len > 0).then(|| self.behind_name_at(message, name_len, len))
+    }
+
+    fn record(&self, message: MessageNumber) -> &Record {
+        &self.records[message.at()]
+    }
+
+    fn behind_name_at(&self, message: MessageNumber, skip: u8, len: u8) -> &[u8] {
+        let at = number_at(self.record(message), NAME_AT) as usize + usize::from(skip);
+        &self.names[at..][..len.into()]
+    }
+}
+
+const WIRE_AT: usize = 8;
+const NAME_AT: usize = 32;
+/// Octets of a unique-id (RFC 1939 section 7).
+const UNIQUE_ID: usize = 70;
+/// More octets no message has, whatever a file claims.
+const LARGEST: u64 = 1 << 38;
+
+fn long_at(record: &Record, at: usize) -> u64 {
+    u64::from_le_bytes(record[at..at + 8].try_into().expect("8 octets"))
+}
+
+fn number_at(record: &Record, at: usize) -> u32 {
+    u32::from_le_bytes(record[at..at + 4].try_into().expect("4 octets"))
 }
 
 /// What a session did to the messages of its maildrop, to be made true in the UPDATE state.
@@ -225,7 +290,7 @@ impl Marks {
         if !self.is_deleted(message) {
             self.deleted.set(message.at());
             self.deleted_count += 1;
-            self.deleted_octets += maildrop.size(message).wire;
+            self.deleted_octets += maildrop.wire_octets(message);
         }
     }
 
@@ -316,7 +381,17 @@ mod tests {
     }
 
     #[test]
-    fn a_message_costs_at_most_40_octets_beside_its_name() {
-        assert!(size_of::<Message>() <= 40);
+    fn a_maildrop_is_the_same_from_its_parts_and_what_can_be_no_parts_is_none() {
+        let drop = maildrop();
+        let (records, names) = (drop.records().to_vec(), drop.names().to_vec());
+        let again = Maildrop::from_parts(records.clone(), names.clone()).unwrap();
+        assert_eq!((again.records(), again.names(), again.octets()), (drop.records(), drop.names(), drop.octets()));
+        assert!(Maildrop::from_parts(records.clone(), names[1..].to_vec()).is_none());
+        assert!(Maildrop::from_parts(records[1..].to_vec(), names.clone()).is_none());
+        for (at, octet) in [(13, 1), (NAME_AT, 1), (36, 0), (36, 200), (37, 9), (38, 2), (39, 71)] {
+            let mut wrong = records.clone();
+            wrong[0][at] = octet;
+            assert!(Maildrop::from_parts(wrong, names.clone()).is_none(), "{octet} at {at}");
+        }
     }
 }

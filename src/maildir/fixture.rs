@@ -73,7 +73,7 @@ impl Fixture {
 
     /// Waits until what was changed so far carries another time than what comes.
     pub(super) fn settle(&self) {
-        std::thread::sleep(super::root::CLOCK_TICK + Duration::from_millis(20));
+        std::thread::sleep(super::stamps::CLOCK_TICK + Duration::from_millis(20));
     }
 
     pub(super) fn open(&self) -> Store {

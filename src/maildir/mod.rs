@@ -21,6 +21,7 @@ mod name;
 mod places;
 mod root;
 mod scan;
+mod stamps;
 mod store;
 mod tmp;
 mod unique_id;

@@ -70,7 +70,7 @@ impl Places {
                 }
             }
         })?;
-        found.pass = pass;
+        found.pass = Some(pass);
         found.places.sort_by_key(|place| (place.number, !place.same_inode));
         Ok(found)
     }

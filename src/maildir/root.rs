@@ -1,19 +1,20 @@
 //! The Maildir's own directory, held open, and whatever is reached through it.
 //!
 //! Owns: how a directory or a file in a Maildir is opened, so that no link leads out of it; reading
-//! directories; telling whether they changed meanwhile.
-//! Does not know: what a message is, beyond being a regular file whose name does not begin with a dot.
+//! directories.
+//! Does not know: whether a directory has changed (`stamps` does); what a message is, beyond being a regular file whose name does not begin with a dot.
 
 use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
+use super::stamps::{Look, Stamps};
 use super::{FileError, name};
 use crate::maildrop::Folder;
 
@@ -26,29 +27,9 @@ pub(super) struct Root {
 /// What one pass over `new` and `cur` saw of these two directories themselves.
 #[derive(Debug)]
 pub(super) struct Pass {
-    /// As they were before.
-    pub(super) stamps: Stamps,
+    stamps: Stamps,
     /// Nothing was changed in either while they were read, so every file was seen where it is.
     pub(super) quiet: bool,
-}
-
-/// By what `new` and `cur` are known to be as they were.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Stamps {
-    /// `None` is a directory that does not exist.
-    directories: [Option<Stamp>; 2],
-    /// Whether a change that came later can't carry the same times.
-    settled: bool,
-}
-
-/// A directory and the times of its last change.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Stamp {
-    inode: u64,
-    /// Of its entries; nanoseconds since 1970, as all here.
-    modified: u64,
-    /// Of its entries or of itself; no program can set it.
-    changed: u64,
 }
 
 impl Root {
@@ -119,95 +100,42 @@ impl Root {
     }
 
     /// Tells `each` of every file in `new`, then in `cur`: folder, name, inode.
+    pub(super) fn read_folders(&self, mut each: impl FnMut(Folder, &[u8], u64)) -> Result<Pass, FileError> {
+        let mut stamps = Stamps::unknown();
+        for folder in FOLDERS {
+            let look = self.read_folder(folder, Duration::ZERO, |name, inode| each(folder, name, inode))?;
+            stamps.note(folder, look);
+        }
+        let quiet = stamps.unchanged(self) == [true; 2];
+        Ok(Pass { stamps, quiet })
+    }
+
+    /// Tells `each` of every file in `folder`: name, inode. Says what the folder was like before; `None` where there
+    /// is none.
     ///
-    /// `Ok(None)` where neither exists.
-    pub(super) fn read_folders(&self, mut each: impl FnMut(Folder, &[u8], u64)) -> Result<Option<Pass>, FileError> {
-        let mut stamps = [None, None];
-        let now = nanoseconds_now();
+    /// Where a change could go unseen because the last one is so fresh, it waits until that is over, but no longer than
+    /// `patience`: reading once more may take longer.
+    pub(super) fn read_folder(
+        &self,
+        folder: Folder,
+        patience: Duration,
+        each: impl FnMut(&[u8], u64),
+    ) -> Result<Option<Look>, FileError> {
+        let error = |action| move |errno| self.error(action, folder, b"", errno);
+        let Some(directory) = self.open_directory(folder.name()).map_err(error("open"))? else { return Ok(None) };
+        let mut look = Look::at(directory.as_fd()).map_err(error("look at"))?;
+        if !look.settles_in.is_zero() && look.settles_in <= patience {
+            std::thread::sleep(look.settles_in);
+            look = Look::at(directory.as_fd()).map_err(error("look at"))?;
+        }
         let mut buffer = Vec::with_capacity(DIRECTORY_BUFFER);
-        for (folder, stamp) in FOLDERS.into_iter().zip(&mut stamps) {
-            let opened = self.open_directory(folder.name());
-            let Some(directory) = opened.map_err(|errno| self.error("open", folder, b"", errno))? else { continue };
-            let stat = rustix::fs::fstat(&directory).map_err(|errno| self.error("look at", folder, b"", errno))?;
-            *stamp = Some(Stamp::of(&stat));
-            read_files(directory.as_fd(), &mut buffer, |name, inode| each(folder, name, inode))
-                .map_err(|errno| self.error("read", folder, b"", errno))?;
-        }
-        if stamps == [None, None] {
-            return Ok(None);
-        }
-        let settled = stamps.iter().flatten().all(|stamp| stamp.is_settled(now));
-        let stamps = Stamps { directories: stamps, settled };
-        let quiet = settled && stamps.are_still(self);
-        Ok(Some(Pass { stamps, quiet }))
+        read_files(directory.as_fd(), &mut buffer, each).map_err(error("read"))?;
+        Ok(Some(look))
     }
 
     /// Whether no file came, went or was renamed in either directory since `pass` began.
     pub(super) fn is_unchanged_since(&self, pass: &Pass) -> bool {
-        pass.stamps.are_still(self)
-    }
-}
-
-impl Stamps {
-    /// Octets of their form in a file.
-    pub(super) const ENCODED: usize = 2 * 24 + 8;
-
-    /// Stands for directories of which nothing is known.
-    pub(super) fn unsettled() -> Stamps {
-        Stamps { directories: [None, None], settled: false }
-    }
-
-    /// Whether equal times prove that nothing has changed.
-    pub(super) fn are_settled(&self) -> bool {
-        self.settled
-    }
-
-    /// Whether the directories are the same and carry the same times now.
-    pub(super) fn are_still(&self, root: &Root) -> bool {
-        FOLDERS.iter().zip(&self.directories).all(|(folder, then)| {
-            match rustix::fs::statat(&root.directory, folder.name(), AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(stat) => *then == Some(Stamp::of(&stat)),
-                Err(errno) => errno == Errno::NOENT && then.is_none(),
-            }
-        })
-    }
-
-    pub(super) fn encode(&self) -> [u8; Stamps::ENCODED] {
-        let mut out = [0; Stamps::ENCODED];
-        for (at, stamp) in self.directories.iter().enumerate() {
-            let Stamp { inode, modified, changed } = stamp.unwrap_or(Stamp { inode: 0, modified: 0, changed: 0 });
-            for (field, number) in [inode, modified, changed].into_iter().enumerate() {
-                out[at * 24 + field * 8..][..8].copy_from_slice(&number.to_le_bytes());
-            }
-            out[48 + at] = u8::from(stamp.is_some());
-        }
-        out[50] = u8::from(self.settled);
-        out
-    }
-
-    pub(super) fn decode(octets: &[u8]) -> Option<Stamps> {
-        let number = |at: usize| Some(u64::from_le_bytes(octets.get(at..at + 8)?.try_into().ok()?));
-        let stamp = |at: usize| {
-            let stamp =
-                Stamp { inode: number(at * 24)?, modified: number(at * 24 + 8)?, changed: number(at * 24 + 16)? };
-            Some((*octets.get(48 + at)? == 1).then_some(stamp))
-        };
-        Some(Stamps { directories: [stamp(0)?, stamp(1)?], settled: *octets.get(50)? == 1 })
-    }
-}
-
-impl Stamp {
-    fn of(stat: &Stat) -> Stamp {
-        #[allow(clippy::useless_conversion)] // Half as wide on some machines.
-        let changed = nanoseconds(stat.st_ctime.into(), stat.st_ctime_nsec.into());
-        Stamp { inode: stat.st_ino, modified: modified(stat), changed }
-    }
-
-    /// Whether a change after `now` is bound to carry another time.
-    fn is_settled(&self, now: u64) -> bool {
-        let coarse = |time: u64| time % 1_000_000_000 == 0;
-        let tick = if coarse(self.modified) && coarse(self.changed) { COARSE_TICK } else { CLOCK_TICK };
-        [self.modified, self.changed].into_iter().all(|time| time.abs_diff(now) > tick.as_nanos() as u64)
+        pass.stamps.unchanged(self) == [true; 2]
     }
 }
 
@@ -217,7 +145,7 @@ pub(super) fn modified(stat: &Stat) -> u64 {
     nanoseconds(stat.st_mtime.into(), stat.st_mtime_nsec.into())
 }
 
-fn nanoseconds(seconds: i64, nanoseconds: u64) -> u64 {
+pub(super) fn nanoseconds(seconds: i64, nanoseconds: u64) -> u64 {
     u64::try_from(seconds).unwrap_or_default().saturating_mul(1_000_000_000).saturating_add(nanoseconds)
 }
 
@@ -277,20 +205,8 @@ pub(super) fn kind(stat: &Stat) -> FileType {
     FileType::from_raw_mode(stat.st_mode)
 }
 
-fn nanoseconds_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64
-}
-
 /// The order matters: mail moves from `new` to `cur`, so read this way it is seen twice rather than never.
 pub(super) const FOLDERS: [Folder; 2] = [Folder::New, Folder::Cur];
-
-/// How far apart two changes of a directory may be and still carry the same time.
-///
-/// The kernel stamps files by a clock that ticks every 1 to 10 ms; only newer ones are finer.
-pub(super) const CLOCK_TICK: Duration = Duration::from_millis(20);
-
-/// The same on a file system that knows whole seconds alone, or pairs of them.
-const COARSE_TICK: Duration = Duration::from_millis(2_500);
 
 /// Room for some 400 directory entries a system call.
 pub(super) const DIRECTORY_BUFFER: usize = 32 * 1024;
@@ -305,14 +221,14 @@ mod tests {
         let fixture = Fixture::new();
         let root = Root::open(fixture.path()).unwrap();
         fixture.settle();
-        let quiet = root.read_folders(|_, _, _| ()).unwrap().unwrap();
+        let quiet = root.read_folders(|_, _, _| ()).unwrap();
         assert!(quiet.quiet && root.is_unchanged_since(&quiet));
         fixture.put("new/1.a", "x");
         assert!(!root.is_unchanged_since(&quiet));
         // The next change could carry the same time, so a pass now proves nothing. A loaded machine may be late.
         let is_quiet = |n: u32| {
             fixture.put(&format!("new/{n}.b"), "x");
-            root.read_folders(|_, _, _| ()).unwrap().unwrap().quiet
+            root.read_folders(|_, _, _| ()).unwrap().quiet
         };
         assert!((0..50).any(|n| !is_quiet(n)));
     }
@@ -330,7 +246,7 @@ mod tests {
             }
             seen.push(folder);
         });
-        assert!(!pass.unwrap().unwrap().quiet);
+        assert!(!pass.unwrap().quiet);
         assert_eq!(seen, FOLDERS, "twice rather than never");
         fixture.settle();
         // It had settled when the pass began; only a look at the end can tell.
@@ -339,7 +255,7 @@ mod tests {
                 fixture.rename("cur/1.a:2,S", "cur/1.a:2,FS");
             }
         });
-        assert!(!pass.unwrap().unwrap().quiet);
+        assert!(!pass.unwrap().quiet);
     }
 
     #[test]

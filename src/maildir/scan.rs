@@ -7,14 +7,16 @@
 //! A login does this, for a hundred thousand messages at times: nothing is allocated per message.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::index::Index;
 use super::measure::{self, Count, Measure, Measured};
 use super::places::Places;
-use super::root::{Root, Stamps};
+use super::root::{FOLDERS, Root};
+use super::stamps::Stamps;
 use super::unique_id::{self, Hashed, Taken};
 use super::{FileError, OpenError, name};
-use crate::maildrop::{Folder, Maildrop, NewMessage, Octets};
+use crate::maildrop::{Folder, Maildrop, MessageNumber, NewMessage, Octets};
 
 /// What a login found.
 pub(super) struct Scanned {
@@ -30,19 +32,20 @@ pub(super) struct Scanned {
 /// # Errors
 /// Where a directory can't be read: that must never look like an empty maildrop.
 pub(super) fn scan<C: Count>(root: &Root) -> Result<Scanned, OpenError> {
-    let index = Index::read(root);
-    if let Some(index) = index.as_ref().filter(|index| index.is_current(root)) {
-        let maildrop = index.to_maildrop().map_err(|error| too_many(root, error))?;
-        return Ok(Scanned { maildrop, places: Places::default(), unsaved: None });
-    }
-    let mut listing = Listing::read(root)?;
-    let unchanged = index.as_ref().is_some_and(|index| listing.recognise(index));
+    let index = match Index::read(root) {
+        Some(index) if index.is_current(root) => {
+            return Ok(Scanned { maildrop: index.into_maildrop(), places: Places::default(), unsaved: None });
+        }
+        index => index,
+    };
+    let mut listing = Listing::read(root, index.as_ref())?;
+    let unchanged = index.as_ref().is_some_and(|index| listing.recognise(index.maildrop()));
     listing.measure::<C>(root)?;
     let stamps = listing.stamps.clone();
-    let (maildrop, places) = listing.into_maildrop(root, index.as_ref())?;
+    let (maildrop, places) = listing.into_maildrop(root, index.as_ref().map(Index::maildrop))?;
     // A message with two names is there twice: the index knows but one of them.
-    let stamps = if places.is_empty() { stamps } else { Stamps::unsettled() };
-    let known = index.as_ref().is_some_and(|index| unchanged && (!stamps.are_settled() || stamps == *index.stamps()));
+    let stamps = if places.is_empty() { stamps } else { Stamps::unknown() };
+    let known = index.as_ref().is_some_and(|index| unchanged && stamps.tell_no_more_than(index.stamps()));
     let worthless = known || maildrop.count() == 0 && index.is_none();
     Ok(Scanned { maildrop, places, unsaved: (!worthless).then_some(stamps) })
 }
@@ -51,7 +54,7 @@ pub(super) fn scan<C: Count>(root: &Root) -> Result<Scanned, OpenError> {
 struct Listing {
     files: Vec<File>,
     arena: Vec<u8>,
-    /// Of the pass that saw everything, if one did.
+    /// Of the passes that saw everything.
     stamps: Stamps,
 }
 
@@ -68,8 +71,8 @@ struct File {
     state: State,
     /// Its size is known from the index.
     measured: bool,
-    /// Its place in the index, and 1; 0 where it is not in there. Its unique-id was promised then.
-    promised: u32,
+    /// Its message-number in the index, where it is in there. Its unique-id was promised then.
+    promised: Option<MessageNumber>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,40 +87,82 @@ enum State {
 }
 
 impl Listing {
-    /// Reads the names of both directories, in the order of delivery.
-    fn read(root: &Root) -> Result<Listing, OpenError> {
-        let mut listing = Listing { files: Vec::new(), arena: Vec::new(), stamps: Stamps::unsettled() };
+    /// The names of both directories, in the order of delivery. What the index still knows to be true is not read.
+    ///
+    /// A rename while a directory is read can hide the file from that pass: flags are file names. So what any pass
+    /// saw is listed, unless one saw everything. And a directory that was proven unchanged must be so still when the
+    /// other one has been read: mail moves from one to the other.
+    fn read(root: &Root, index: Option<&Index>) -> Result<Listing, OpenError> {
+        let mut listing = Listing { files: Vec::new(), arena: Vec::new(), stamps: Stamps::unknown() };
+        let (mut seen, mut expected) = ([Vec::new(), Vec::new()], [0; 2]);
+        let mut certain = index.map_or([false; 2], |index| index.stamps().unchanged(root));
+        if let Some(index) = index {
+            listing.stamps = index.stamps().clone();
+            expected = listing.take_known(index.maildrop(), certain, &mut seen);
+        }
         for _ in 0..PASSES {
-            let before = listing.files.len();
-            let pass = root.read_folders(|folder, name, inode| listing.push(folder, name, inode))?;
-            let Some(pass) = pass else { return Err(OpenError::NoMaildir { path: root.path().into() }) };
-            // A rename while a directory is read can hide the file from that pass: flags are file names. So what
-            // any pass saw is listed, unless one saw everything.
-            if pass.quiet {
-                listing.files.drain(..before);
-                listing.stamps = pass.stamps;
+            let before = [0, 1].map(|at| if certain[at] { 0 } else { seen[at].len() });
+            for folder in FOLDERS.into_iter().filter(|&folder| !certain[folder as usize]) {
+                let files = &mut seen[folder as usize];
+                let patience = A_NAME.saturating_mul(expected[folder as usize].max(files.len() as u32));
+                let each = |name: &[u8], inode| files.push(listing.file(folder, name, inode));
+                let look = root.read_folder(folder, patience, each)?;
+                listing.stamps.note(folder, look);
+            }
+            if listing.stamps.are_of_nothing() {
+                return Err(OpenError::NoMaildir { path: root.path().into() });
+            }
+            certain = listing.stamps.unchanged(root);
+            for at in [0, 1] {
+                if certain[at] {
+                    seen[at].drain(..before[at]);
+                }
+            }
+            if certain == [true; 2] {
                 break;
             }
         }
+        for folder in FOLDERS.into_iter().filter(|&folder| !certain[folder as usize]) {
+            listing.stamps.distrust(folder);
+        }
+        let [new, cur] = seen;
+        listing.files = new;
+        listing.files.extend(cur);
         listing.sort();
         Ok(listing)
     }
+    /// Puts the messages that are in folders `certain` to be as they were into `seen`. How many there are in each.
+    fn take_known(&mut self, index: &Maildrop, certain: [bool; 2], seen: &mut [Vec<File>; 2]) -> [u32; 2] {
+        let mut counts = [0; 2];
+        self.arena.reserve(index.names().len());
+        for message in index.numbers() {
+            let folder = index.folder(message);
+            counts[folder as usize] += 1;
+            if certain[folder as usize] {
+                let file = self.file(folder, index.name(message), index.inode(message));
+                let octets = index.size(message);
+                seen[folder as usize].push(File { octets, measured: true, promised: Some(message), ..file });
+            }
+        }
+        counts
+    }
 
-    fn push(&mut self, folder: Folder, name: &[u8], inode: u64) {
-        let base = name::base(name);
-        self.files.push(File {
+    /// A file that was seen; its name goes to the arena.
+    fn file(&mut self, folder: Folder, name: &[u8], inode: u64) -> File {
+        let (base, name_at) = (name::base(name), self.arena.len());
+        self.arena.extend_from_slice(name);
+        File {
             delivered: name::delivered(base),
             inode,
             octets: Octets::hearsay(0),
-            name_at: self.arena.len(),
+            name_at,
             name_len: u8::try_from(name.len()).expect("names are at most 255 octets long"),
             base_len: base.len() as u8,
             folder,
             state: State::Listed,
             measured: false,
-            promised: 0,
-        });
-        self.arena.extend_from_slice(name);
+            promised: None,
+        }
     }
 
     /// Sorts by delivery, and finds the messages that were seen twice: one base name, one inode.
@@ -125,9 +170,10 @@ impl Listing {
     /// Such a message was moved between the two sightings, or whoever moved it left the old name behind.
     fn sort(&mut self) {
         let (files, arena) = (&self.files, &self.arena);
-        // Times are short to compare and to move; names are looked at only where times are the same.
+        // Times are short to compare and to move; names are looked at only where times are the same. What comes from
+        // the index is in order, which a stable sort finds out at once.
         let mut order: Vec<_> = files.iter().zip(0u32..).map(|(file, at)| (file.delivered, at)).collect();
-        order.sort_unstable_by(|(a_time, a), (b_time, b)| {
+        order.sort_by(|(a_time, a), (b_time, b)| {
             let rest = |at: u32| {
                 let file = &files[at as usize];
                 (file.base(arena), file.inode, file.name_at)
@@ -148,30 +194,32 @@ impl Listing {
     ///
     /// Both are in the order of delivery. A message is known by its base name and its inode. One that has another
     /// inode, as after a restore, is measured anew and keeps its unique-id.
-    fn recognise(&mut self, index: &Index) -> bool {
+    fn recognise(&mut self, index: &Maildrop) -> bool {
         let (mut at, mut same) = (0, 0);
-        let arena = &self.arena;
-        let base_at = |at: usize| {
-            let entry = index.entry(at);
-            &entry.name[..entry.base_len.into()]
-        };
+        let (arena, count) = (&self.arena, index.count());
+        let message = |at: u32| MessageNumber::new(at + 1).expect("not 0");
+        let base_at = |at: u32| index.base(message(at));
         for namesakes in self.files.chunk_by_mut(|a, b| a.base(arena) == b.base(arena)) {
+            if let [File { promised: Some(known), .. }] = namesakes {
+                (at, same) = (known.get(), same + 1);
+                continue;
+            }
             let (delivered, base) = (namesakes[0].delivered, namesakes[0].base(arena));
             let is_earlier = |other| other != base && (name::delivered(other), other) < (delivered, base);
-            at = (at..index.count()).find(|&at| !is_earlier(base_at(at))).unwrap_or(index.count());
-            let entries = at..(at..index.count()).find(|&at| base_at(at) != base).unwrap_or(index.count());
+            at = (at..count).find(|&at| !is_earlier(base_at(at))).unwrap_or(count);
+            let entries = at..(at..count).find(|&at| base_at(at) != base).unwrap_or(count);
             let alone = namesakes.len() == 1 && entries.len() == 1;
             for file in namesakes {
-                if let Some(known) = entries.clone().find(|&at| index.entry(at).inode == file.inode) {
-                    let entry = index.entry(known);
-                    (file.octets, file.measured, file.promised) = (entry.octets, true, known as u32 + 1);
-                    same += usize::from((entry.folder, entry.name) == (file.folder, file.name(arena)));
+                let found = entries.clone().map(message).find(|&message| index.inode(message) == file.inode);
+                if let Some(known) = found {
+                    (file.octets, file.measured, file.promised) = (index.size(known), true, Some(known));
+                    same += u32::from((index.folder(known), index.name(known)) == (file.folder, file.name(arena)));
                 } else if alone {
-                    file.promised = entries.start as u32 + 1;
+                    file.promised = Some(message(entries.start));
                 }
             }
         }
-        same == self.files.len() && same == index.count()
+        same as usize == self.files.len() && same == count
     }
 
     /// Finds out the size of each message that is not known.
@@ -191,8 +239,8 @@ impl Listing {
             if gone == 0 {
                 break;
             }
-            let now = Listing::read(root)?;
-            self.stamps = Stamps::unsettled();
+            let now = Listing::read(root, None)?;
+            self.stamps = Stamps::unknown();
             gone = 0;
             for file in self.files.iter_mut().filter(|file| file.state == State::Gone) {
                 let Some((folder, name)) = now.find(file, &self.arena) else { continue };
@@ -216,7 +264,7 @@ impl Listing {
         same.then(|| (found.folder, found.name(&self.arena)))
     }
 
-    fn into_maildrop(mut self, root: &Root, index: Option<&Index>) -> Result<(Maildrop, Places), OpenError> {
+    fn into_maildrop(mut self, root: &Root, index: Option<&Maildrop>) -> Result<(Maildrop, Places), OpenError> {
         self.files.retain(|file| matches!(file.state, State::Listed | State::SeenAgain));
         let given = self.unique_ids(index);
         let mut given = given.iter().peekable();
@@ -252,11 +300,11 @@ impl Listing {
     /// The unique-ids of those messages that have another one than their base name, by their place in `files`.
     ///
     /// What was promised is kept. Of those without a promise, the base name is for one that shares it with nobody.
-    fn unique_ids<'i>(&self, index: Option<&'i Index>) -> Vec<(usize, Given<'i>)> {
-        let promise = |file: &File| index.zip(file.promised.checked_sub(1)).map(|(index, at)| index.entry(at as usize));
+    fn unique_ids<'i>(&self, index: Option<&'i Maildrop>) -> Vec<(usize, Given<'i>)> {
         let listed = |file: &File| file.state == State::Listed;
         let promised = |(at, file): (usize, &File)| {
-            let unique_id = promise(file).filter(|_| listed(file))?.unique_id?;
+            let (index, message) = index.zip(file.promised)?;
+            let unique_id = index.given_unique_id(message).filter(|_| listed(file))?;
             Some((at, Given::Kept(unique_id)))
         };
         let mut kept: Vec<_> = self.files.iter().enumerate().filter_map(promised).collect();
@@ -264,11 +312,13 @@ impl Listing {
         let mut needed = Vec::new();
         let mut at = 0;
         for namesakes in self.files.chunk_by(|a, b| a.base(&self.arena) == b.base(&self.arena)) {
+            let unpromised = |file: &File| listed(file) && file.promised.is_none();
+            let shared = || namesakes.iter().filter(|file| listed(file)).count() > 1;
             let base = namesakes[0].base(&self.arena);
-            let shared = namesakes.iter().filter(|file| listed(file)).count() > 1;
-            if shared || !unique_id::is_valid(base) || promised_ids.contains(base) {
-                let unpromised = (at..).zip(namesakes).filter(|(_, file)| listed(file) && promise(file).is_none());
-                needed.extend(unpromised.map(|(at, _)| (at, shared)));
+            let clashes = || shared() || !unique_id::is_valid(base) || promised_ids.contains(base);
+            if namesakes.iter().any(unpromised) && clashes() {
+                let without = (at..).zip(namesakes).filter(|(_, file)| unpromised(file));
+                needed.extend(without.map(|(at, _)| (at, shared())));
             }
             at += namesakes.len();
         }
@@ -343,7 +393,10 @@ fn too_many(root: &Root, error: crate::maildrop::TooMany) -> OpenError {
 }
 
 /// How often both directories are read at most where they change meanwhile: a Maildir may never rest.
-const PASSES: usize = 3;
+const PASSES: usize = 4;
+
+/// What reading a name once more takes, about.
+const A_NAME: Duration = Duration::from_nanos(400);
 
 #[cfg(test)]
 mod tests;

@@ -15,8 +15,9 @@ use rustix::io::Errno;
 use super::lock::{Lock, MaildropId};
 use super::measure::Count;
 use super::places::Places;
-use super::root::{Root, Stamps, kind, modified};
+use super::root::{Root, kind, modified};
 use super::scan::Scanned;
+use super::stamps::Stamps;
 use super::update::{self, NotRemoved, Updated};
 use super::{FileError, OpenError, index, scan, tmp};
 use crate::maildrop::{Folder, Maildrop, Marks, MessageNumber, Octets};
@@ -163,7 +164,7 @@ impl Store {
     pub fn update(self, marks: &Marks, mark_seen: bool) -> Result<Updated, NotRemoved> {
         let updated = update::update(self.lock.root(), &self.maildrop, self.places, marks, mark_seen);
         if !self.learned.is_empty() {
-            save(self.lock.root(), &self.maildrop, &Stamps::unsettled(), &self.learned);
+            save(self.lock.root(), &self.maildrop, &Stamps::unknown(), &self.learned);
         }
         updated
     }
@@ -171,11 +172,7 @@ impl Store {
 
 /// Writes the index, with what was learned since login. That it can't be written hurts nobody.
 fn save(root: &Root, maildrop: &Maildrop, stamps: &Stamps, learned: &[(MessageNumber, Octets)]) {
-    let octets = |message| match learned.iter().rev().find(|(other, _)| *other == message) {
-        Some((_, octets)) => *octets,
-        None => maildrop.size(message),
-    };
-    if let Err(error) = index::write(root, maildrop, stamps, octets) {
+    if let Err(error) = index::write(root, maildrop, stamps, learned) {
         log::debug!("cannot write {:?}: {error}", root.path().join(index::FILE));
     }
 }

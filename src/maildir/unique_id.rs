@@ -16,7 +16,20 @@ pub(super) type Hashed = [u8; 32];
 
 /// Whether a base name can be shown to a client: 1 to 70 octets of 0x21 to 0x7E.
 pub(super) fn is_valid(base: &[u8]) -> bool {
-    (1..=70).contains(&base.len()) && base.iter().all(u8::is_ascii_graphic)
+    (1..=70).contains(&base.len()) && is_printable(base)
+}
+
+/// Whether all octets are of 0x21 to 0x7E. Eight at a time, for a login has megabytes of names.
+pub(super) fn is_printable(octets: &[u8]) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    let eights = octets.chunks_exact(8);
+    let rest = eights.remainder();
+    let outside = eights.fold(0, |outside, eight| {
+        let eight = u64::from_le_bytes(eight.try_into().expect("8 octets"));
+        // The highest bit of an octet is set: where it is below 0x21, where it is above 0x7E, where it was before.
+        outside | (eight.wrapping_sub(ONES * 0x21) & !eight) | eight.wrapping_add(ONES) | eight
+    });
+    outside & (ONES << 7) == 0 && rest.iter().all(u8::is_ascii_graphic)
 }
 
 /// The unique-ids given out so far, so that no message gets that of another.
@@ -72,6 +85,17 @@ mod tests {
         }
         for bad in [&b""[..], b"a b", b"a\x7f", b"a\n", "\u{e4}".as_bytes(), b"\xff", &[b'a'; 71]] {
             assert!(!is_valid(bad));
+        }
+    }
+
+    #[test]
+    fn an_octet_that_does_not_print_is_seen_wherever_it_stands() {
+        for octet in 0..=255u8 {
+            for at in 0..19 {
+                let mut octets = *b"1700000000.M2P3.abc";
+                octets[at] = octet;
+                assert_eq!(is_printable(&octets), (0x21..=0x7e).contains(&octet), "{octet:#x} at {at}");
+            }
         }
     }
 

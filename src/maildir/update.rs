@@ -12,7 +12,8 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::maildirsize::MaildirSize;
 use super::places::Places;
-use super::root::{CLOCK_TICK, FOLDERS, Root};
+use super::root::{FOLDERS, Root};
+use super::stamps::CLOCK_TICK;
 use super::{FileError, name};
 use crate::maildrop::{Folder, Maildrop, Marks, MessageNumber};
 

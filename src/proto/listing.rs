@@ -57,7 +57,7 @@ pub fn line(column: Column, maildrop: &Maildrop, message: MessageNumber, out: &m
     decimal(u64::from(message.get()), out);
     out.push(b' ');
     match column {
-        Column::Size => decimal(maildrop.size(message).wire, out),
+        Column::Size => decimal(maildrop.wire_octets(message), out),
         Column::UniqueId => out.extend_from_slice(maildrop.unique_id(message)),
     }
 }

@@ -361,7 +361,7 @@ impl<S: Read + Write> Connection<S> {
         self.session.sent(message, pump.by_retr());
         self.record.sent(pump.by_retr(), message.get(), octets.wire);
         let Some(store) = self.store.as_mut().filter(|_| pump.by_retr()) else { return };
-        let listed = store.maildrop().size(message).wire;
+        let listed = store.maildrop().wire_octets(message);
         if listed != octets.wire {
             let name = store.maildrop().name(message).escape_ascii().to_string();
             store.learn(message, octets);
