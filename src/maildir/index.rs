@@ -6,7 +6,7 @@
 //! Sizes in it are a cache: a missing, torn, foreign or older index is done without, never an error.
 //! Unique-ids in it are a promise: they stay for as long as the message is there.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fs::{Mode, OFlags};
@@ -46,7 +46,7 @@ impl Index {
     ///
     /// A message lies in the file as it does in memory: what was read need only be looked at, and not be copied.
     pub(super) fn decode(from: impl Read, octets: u64) -> Option<Index> {
-        let mut from = Checked { inner: from, crc: crc32fast::Hasher::new() };
+        let mut from = Checked { inner: BufReader::new(from), crc: crc32fast::Hasher::new() };
         let mut header = [0; HEADER];
         from.fill(&mut header)?;
         if header[..MAGIC.len()] != *MAGIC {
@@ -128,7 +128,7 @@ fn encode(
     stamps: &Stamps,
     learned: &[(MessageNumber, Octets)],
 ) -> io::Result<()> {
-    let mut out = Checked { inner: file, crc: crc32fast::Hasher::new() };
+    let mut out = Checked { inner: BufWriter::new(file), crc: crc32fast::Hasher::new() };
     let mut header = MAGIC.to_vec();
     header.extend(u64::from(maildrop.count()).to_le_bytes());
     header.extend(stamps.encode());
@@ -141,10 +141,11 @@ fn encode(
         out.put(records.as_flattened())?;
     }
     out.put(maildrop.names())?;
-    out.inner.write_all(&out.crc.finalize().to_le_bytes())
+    out.inner.write_all(&out.crc.finalize().to_le_bytes())?;
+    out.inner.flush()
 }
 
-/// A file, and the checksum of what has gone through.
+/// A file, and the checksum of what has gone through. A small one goes through in one piece, a large one past the buffer.
 struct Checked<F> {
     inner: F,
     crc: crc32fast::Hasher,
