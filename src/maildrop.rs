@@ -23,6 +23,7 @@ impl MessageNumber {
         self.0.get()
     }
 
+    #[inline(always)]
     fn at(self) -> usize {
         self.0.get() as usize - 1
     }
@@ -205,45 +206,54 @@ impl Maildrop {
     }
 
     /// The octets of a message on the wire.
+    #[inline(always)]
     pub fn wire_octets(&self, message: MessageNumber) -> u64 {
         long_at(self.record(message), WIRE_AT)
     }
 
     /// The file's name at login, without its directory.
+    #[inline(always)]
     pub fn name(&self, message: MessageNumber) -> &[u8] {
         self.behind_name_at(message, 0, self.record(message)[NAME_AT + 4])
     }
 
     /// The base name: what stands before the first `:` of the name.
+    #[inline(always)]
     pub fn base(&self, message: MessageNumber) -> &[u8] {
         self.behind_name_at(message, 0, self.record(message)[NAME_AT + 5])
     }
 
     /// Where it was at login.
+    #[inline(always)]
     pub fn folder(&self, message: MessageNumber) -> Folder {
         if self.record(message)[NAME_AT + 6] == 0 { Folder::New } else { Folder::Cur }
     }
 
     /// Its inode at login.
+    #[inline(always)]
     pub fn inode(&self, message: MessageNumber) -> u64 {
         long_at(self.record(message), 0)
     }
 
     /// The unique-id: 1 to 70 octets of 0x21 to 0x7E (RFC 1939 section 7).
+    #[inline(always)]
     pub fn unique_id(&self, message: MessageNumber) -> &[u8] {
         self.given_unique_id(message).unwrap_or_else(|| self.base(message))
     }
 
     /// The unique-id, where it is not the base name.
+    #[inline(always)]
     pub fn given_unique_id(&self, message: MessageNumber) -> Option<&[u8]> {
         let [.., name_len, _, _, len] = *self.record(message);
         (len > 0).then(|| self.behind_name_at(message, name_len, len))
     }
 
+    #[inline(always)]
     fn record(&self, message: MessageNumber) -> &Record {
         &self.records[message.at()]
     }
 
+    #[inline(always)]
     fn behind_name_at(&self, message: MessageNumber, skip: u8, len: u8) -> &[u8] {
         let at = number_at(self.record(message), NAME_AT) as usize + usize::from(skip);
         &self.names[at..][..len.into()]
@@ -257,10 +267,12 @@ const UNIQUE_ID: usize = 70;
 /// More octets no message has, whatever a file claims.
 const LARGEST: u64 = 1 << 38;
 
+#[inline(always)]
 fn long_at(record: &Record, at: usize) -> u64 {
     u64::from_le_bytes(record[at..at + 8].try_into().expect("8 octets"))
 }
 
+#[inline(always)]
 fn number_at(record: &Record, at: usize) -> u32 {
     u32::from_le_bytes(record[at..at + 4].try_into().expect("4 octets"))
 }
@@ -326,6 +338,7 @@ impl Marks {
 struct Bits(Vec<u64>);
 
 impl Bits {
+    #[inline(always)]
     fn has(&self, at: usize) -> bool {
         self.0.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
     }

@@ -24,9 +24,9 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Reads the index; `None` where there is none that can be used.
-    pub(super) fn read(root: &Root) -> Option<Index> {
-        match open(root) {
+    /// Reads the index; `None` where there is none that can be used, or one of more than `limit` octets.
+    pub(super) fn read(root: &Root, limit: u64) -> Option<Index> {
+        match open(root, limit) {
             Ok((file, octets)) => {
                 let index = Index::decode(file, octets);
                 if index.is_none() {
@@ -35,6 +35,7 @@ impl Index {
                 index
             }
             Err(Errno::NOENT) => None,
+            Err(Errno::FBIG) if limit < LARGEST => None,
             Err(errno) => {
                 log::debug!("cannot read {:?}: {errno}", root.path().join(FILE));
                 None
@@ -171,12 +172,12 @@ impl<F: Write> Checked<F> {
 }
 
 /// The file, and how many octets it has.
-fn open(root: &Root) -> Result<(std::fs::File, u64), Errno> {
+fn open(root: &Root, limit: u64) -> Result<(std::fs::File, u64), Errno> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = retry_on_intr(|| rustix::fs::openat(root.directory(), FILE, flags, Mode::empty()))?;
     let stat = rustix::fs::fstat(&file)?;
     let octets = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
-    if kind(&stat).is_file() && octets <= LARGEST { Ok((file.into(), octets)) } else { Err(Errno::FBIG) }
+    if kind(&stat).is_file() && octets <= limit { Ok((file.into(), octets)) } else { Err(Errno::FBIG) }
 }
 
 /// In the Maildir itself, where no other program looks.
@@ -190,7 +191,7 @@ const CHECKSUM: usize = 4;
 /// Read or written, and summed up, at once: while it is near the processor.
 const BLOCK: usize = 256 * 1024;
 /// Ten million messages; nobody has more, and somebody may have written a file that claims so.
-const LARGEST: u64 = 1 << 30;
+pub(super) const LARGEST: u64 = 1 << 30;
 
 #[cfg(test)]
 mod tests;

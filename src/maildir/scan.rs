@@ -9,7 +9,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::index::Index;
+use super::index::{self, Index};
 use super::measure::{self, Count, Measure, Measured};
 use super::places::Places;
 use super::root::{FOLDERS, Root};
@@ -32,7 +32,7 @@ pub(super) struct Scanned {
 /// # Errors
 /// Where a directory can't be read: that must never look like an empty maildrop.
 pub(super) fn scan<C: Count>(root: &Root) -> Result<Scanned, OpenError> {
-    let index = match Index::read(root) {
+    let index = match Index::read(root, index::LARGEST) {
         Some(index) if index.is_current(root) => {
             return Ok(Scanned { maildrop: index.into_maildrop(), places: Places::default(), unsaved: None });
         }

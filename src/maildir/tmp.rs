@@ -12,18 +12,30 @@ use rustix::io::Errno;
 
 use super::root::{DIRECTORY_BUFFER, Root, read_files};
 
+/// Logins so far.
+static LOGINS: AtomicU32 = AtomicU32::new(0);
+
 /// Cleans up at the first login and at about each sixteenth from there on.
 pub(super) fn clean_now_and_then(root: &Root) {
-    static LOGINS: AtomicU32 = AtomicU32::new(0);
-    if is_due(LOGINS.fetch_add(1, Ordering::Relaxed)) {
+    if is_turn(count_login()) {
         if let Err(errno) = clean(root, SystemTime::now()) {
             log::debug!("cannot clean {:?}: {errno}", root.path().join("tmp"));
         }
     }
 }
 
+/// Whether the next login is one that cleans up.
+pub(super) fn is_due() -> bool {
+    is_turn(LOGINS.load(Ordering::Relaxed))
+}
+
+/// A login; one that leaves `tmp` alone says so too. How many there were before.
+pub(super) fn count_login() -> u32 {
+    LOGINS.fetch_add(1, Ordering::Relaxed)
+}
+
 /// One in sixteen, spread so that no rhythm of logins leaves a Maildir out for ever.
-fn is_due(login: u32) -> bool {
+fn is_turn(login: u32) -> bool {
     login.wrapping_mul(0x9E37_79B1) >> 28 == 0
 }
 
@@ -90,8 +102,8 @@ mod tests {
 
     #[test]
     fn the_first_login_cleans_and_so_does_about_one_in_sixteen() {
-        assert!(is_due(0));
-        let due = (0..16_000).filter(|&login| is_due(login)).count();
+        assert!(is_turn(0));
+        let due = (0..16_000).filter(|&login| is_turn(login)).count();
         assert!((900..1100).contains(&due), "{due}");
     }
 }

@@ -6,9 +6,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::{CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms, ring};
+use rustls::pki_types::PrivateKeyDer;
 use rustls::server::NoServerSessionStorage;
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{InconsistentKeys, ServerConfig};
 
 mod facts;
@@ -41,7 +42,7 @@ pub struct Loaded {
 ///
 /// An expired certificate is no error but a fact: a server that refuses to start helps nobody.
 pub fn load(pairs: &[CertificateFiles]) -> Result<Loaded, TlsError> {
-    let provider = Arc::new(ring::default_provider());
+    let provider = Arc::new(provider());
     let mut facts = Vec::new();
     let mut keys = Vec::new();
     for pair in pairs {
@@ -56,6 +57,7 @@ pub fn load(pairs: &[CertificateFiles]) -> Result<Loaded, TlsError> {
         .map_err(TlsError::Rustls)?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(resolver));
+    config.ignore_client_order = has_aes();
     config.alpn_protocols = vec![b"pop3".to_vec()];
     // Tickets keep the session with the client: ten thousand of them cost the server nothing. One will do,
     // a mail program has one connection at a time.
@@ -158,6 +160,57 @@ pub enum TlsError {
     /// What no file can cause: no random numbers, for one.
     #[error("TLS can't be set up: {0}")]
     Rustls(#[source] rustls::Error),
+}
+
+/// ring as a server without certificates of clients needs it: what verifies theirs is not linked.
+///
+/// AES-128 comes first: its hash, SHA-256, has instructions of its own where SHA-384 has none, and makes a handshake a
+/// fifth cheaper.
+fn provider() -> CryptoProvider {
+    use ring::cipher_suite::*;
+    CryptoProvider {
+        cipher_suites: vec![
+            TLS13_AES_128_GCM_SHA256,
+            TLS13_AES_256_GCM_SHA384,
+            TLS13_CHACHA20_POLY1305_SHA256,
+            TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+            TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+            TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+            TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+            TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+            TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+        ],
+        kx_groups: ring::ALL_KX_GROUPS.to_vec(),
+        signature_verification_algorithms: WebPkiSupportedAlgorithms { all: &[], mapping: &[] },
+        secure_random: &Ring,
+        key_provider: &Ring,
+    }
+}
+
+/// The parts of ring that rustls has no public name for.
+#[derive(Debug)]
+struct Ring;
+
+impl SecureRandom for Ring {
+    fn fill(&self, octets: &mut [u8]) -> Result<(), GetRandomFailed> {
+        getrandom::fill(octets).map_err(|_| GetRandomFailed)
+    }
+}
+
+impl KeyProvider for Ring {
+    fn load_private_key(&self, key: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+        ring::sign::any_supported_type(&key)
+    }
+}
+
+/// Whether this processor has instructions for AES; where it has none, the client knows best what is fast.
+pub(super) fn has_aes() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("aes");
+    #[cfg(target_arch = "aarch64")]
+    return std::arch::is_aarch64_feature_detected!("aes");
+    #[allow(unreachable_code)]
+    false
 }
 
 fn load_pair(pair: &CertificateFiles, provider: &CryptoProvider) -> Result<(Facts, CertifiedKey), TlsError> {

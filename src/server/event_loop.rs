@@ -6,7 +6,11 @@
 use std::{
     io::{self, ErrorKind},
     net::SocketAddr,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
@@ -89,6 +93,8 @@ struct EventLoop {
     doors: Vec<Door>,
     signals: Incoming,
     outcomes: mpsc::Receiver<(super::Id, super::worker::Outcome)>,
+    /// A worker has woken the loop, and the loop has not looked yet.
+    woken: Arc<AtomicBool>,
     house: House<TcpStream, Threads>,
     plaintext_from: Networks,
     accept_again: Option<Instant>,
@@ -125,9 +131,14 @@ impl EventLoop {
             login_time: settings.login_time,
             idle_time: settings.idle_time,
         };
+        let woken = Arc::new(AtomicBool::new(false));
+        let is_woken = Arc::clone(&woken);
         let workers = Threads::new(settings.office, sender, move || {
-            if let Err(error) = waker.wake() {
-                log::error!("cannot wake the event loop: {error}");
+            // Once is enough for all outcomes that come before the loop looks.
+            if !is_woken.swap(true, Ordering::AcqRel) {
+                if let Err(error) = waker.wake() {
+                    log::error!("cannot wake the event loop: {error}");
+                }
             }
         });
         Ok(EventLoop {
@@ -135,6 +146,7 @@ impl EventLoop {
             doors,
             signals,
             outcomes,
+            woken,
             house: House::new(settings.rules, tools, workers),
             plaintext_from: settings.plaintext_from,
             accept_again: None,
@@ -173,6 +185,7 @@ impl EventLoop {
                     }
                 }
             }
+            self.woken.swap(false, Ordering::AcqRel);
             while let Ok((id, outcome)) = self.outcomes.try_recv() {
                 self.house.outcome(id, outcome, now);
             }

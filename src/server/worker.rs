@@ -7,7 +7,7 @@ use std::{
     collections::VecDeque,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, PoisonError, Weak, mpsc::Sender},
     thread,
     time::Duration,
@@ -52,8 +52,8 @@ pub enum Job {
 /// What became of a job.
 #[derive(Debug)]
 pub enum Outcome {
-    /// The password is right; this is the Maildir. Or it is wrong.
-    Authenticated(Result<PathBuf, NotAuthenticated>),
+    /// The password is right, or it is wrong.
+    Authenticated(Result<Authenticated, NotAuthenticated>),
     /// The maildrop, or why not.
     Opened(Result<Box<Store>, OpenError>),
     /// The store that was looked through, as far as that was possible.
@@ -62,6 +62,15 @@ pub enum Outcome {
     Updated(Result<(), NotRemoved>),
     /// The job panicked, which is a fault in this program.
     Panicked,
+}
+
+/// Whose password is right.
+#[derive(Debug)]
+pub struct Authenticated {
+    /// The Maildir.
+    pub path: PathBuf,
+    /// The maildrop, where its index told all of it at once; else it takes a [`Job::Open`].
+    pub store: Option<Box<Store>>,
 }
 
 /// Why a user may not go on.
@@ -98,7 +107,12 @@ impl Office {
     pub fn perform(&self, job: Job) -> Option<Outcome> {
         Some(match job {
             Job::Authenticate { client, .. } | Job::Open { client, .. } if client.strong_count() == 0 => return None,
-            Job::Authenticate { user, password, .. } => Outcome::Authenticated(self.authenticate(&user, &password)),
+            Job::Authenticate { user, password, client } => {
+                let path = self.authenticate(&user, &password);
+                Outcome::Authenticated(
+                    path.map(|path| Authenticated { store: Self::open_at_once(&path, &client), path }),
+                )
+            }
             Job::Open { path, .. } => Outcome::Opened(Store::open::<Counter>(&path).map(Box::new)),
             Job::Locate(mut store) => {
                 let located = store.locate();
@@ -106,6 +120,11 @@ impl Office {
             }
             Job::Update(store, marks) => Outcome::Updated(store.update(&marks, self.mark_seen).map(|_| ())),
         })
+    }
+
+    /// Most maildrops are small and have not changed: another thread's turn would take longer than this.
+    fn open_at_once(path: &Path, client: &Weak<()>) -> Option<Box<Store>> {
+        if client.strong_count() == 0 { None } else { Store::open_at_once(path).map(Box::new) }
     }
 
     fn authenticate(&self, user: &UserName, password: &Secret) -> Result<PathBuf, NotAuthenticated> {
@@ -223,6 +242,8 @@ impl Lane {
         }
         state.queue.push_back((id, job));
         if state.idle >= state.queue.len() || state.threads == self.threads {
+            // Whoever is woken wants the lock at once.
+            drop(state);
             self.work.notify_one();
             return Ok(());
         }

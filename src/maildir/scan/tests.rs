@@ -251,7 +251,7 @@ fn a_folder_that_rested_is_taken_from_the_index_while_the_other_one_is_read() {
     listed(&fixture);
     fixture.put("new/4.d", "four\n");
     let root = Root::open(fixture.path()).unwrap();
-    let index = Index::read(&root).unwrap();
+    let index = Index::read(&root, index::LARGEST).unwrap();
     let listing = Listing::read(&root, Some(&index)).unwrap();
     let listed_files = listing.files.iter().filter(|file| file.state == State::Listed);
     let known: Vec<_> = listed_files.map(|file| file.promised.map(MessageNumber::get)).collect();

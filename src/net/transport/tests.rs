@@ -399,3 +399,12 @@ fn clear_text_leaves_whole_however_little_the_stream_takes() {
     }
     assert!(pipe.to_client == said && outbox.is_empty() && blocked > 1000);
 }
+
+#[test]
+fn aes_128_is_taken_where_the_processor_knows_aes_whatever_the_client_likes_best() {
+    for version in [&TLS13, &TLS12] {
+        let ends = Ends::shaken(version);
+        let suite = format!("{:?}", ends.client.negotiated_cipher_suite().unwrap().suite());
+        assert!(suite.contains("AES_128_GCM_SHA256") || !tls::has_aes(), "{suite}");
+    }
+}

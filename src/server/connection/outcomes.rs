@@ -18,7 +18,7 @@ use crate::{
     server::{
         pump::MessagePump,
         record::Reason,
-        worker::{Job, NotAuthenticated, Outcome},
+        worker::{Authenticated, Job, NotAuthenticated, Outcome},
     },
 };
 
@@ -35,9 +35,12 @@ impl<S: Read + Write> Connection<S> {
             }
         };
         match (awaited, outcome) {
-            (Awaited::Password, Outcome::Authenticated(Ok(path))) => {
+            (Awaited::Password, Outcome::Authenticated(Ok(Authenticated { path, store: None }))) => {
                 self.activity = Activity::AwaitingJob(Awaited::Maildrop(path));
                 return self.open_again();
+            }
+            (Awaited::Password, Outcome::Authenticated(Ok(Authenticated { store: Some(store), .. }))) => {
+                self.opened(Ok(store));
             }
             (Awaited::Password, Outcome::Authenticated(Err(NotAuthenticated::Denied))) => {
                 self.record.denied(self.transport.tls_version());

@@ -92,7 +92,7 @@ fn waiting(lane: &Lane) -> usize {
 fn outcomes_come_back_with_the_id_of_their_job() {
     let mut crew = Crew::new();
     crew.submit(7, crew.authenticate("secret")).unwrap();
-    let (7, Outcome::Authenticated(Ok(path))) = crew.outcome() else { panic!() };
+    let (7, Outcome::Authenticated(Ok(Authenticated { path, .. }))) = crew.outcome() else { panic!() };
     assert_eq!(path, crew.folder.path().join("ada"));
     crew.submit(8, crew.authenticate("wrong")).unwrap();
     assert!(matches!(crew.outcome(), (8, Outcome::Authenticated(Err(NotAuthenticated::Denied)))));
@@ -197,4 +197,24 @@ impl log::Log for Fuse {
     }
 
     fn flush(&self) {}
+}
+
+#[test]
+fn a_small_maildrop_that_has_not_changed_is_opened_with_the_password() {
+    let mut crew = Crew::new();
+    let opened = |crew: &mut Crew| {
+        let job = crew.authenticate("secret");
+        crew.submit(1, job).unwrap();
+        let (1, Outcome::Authenticated(Ok(outcome))) = crew.outcome() else { panic!() };
+        outcome.store.map(|store| store.maildrop().count())
+    };
+    assert_eq!(opened(&mut crew), None, "there is no index");
+    thread::sleep(Duration::from_millis(50));
+    let open = crew.open("ada");
+    crew.submit(2, open).unwrap();
+    assert!(matches!(crew.outcome(), (2, Outcome::Opened(Ok(_)))));
+    // One login in sixteen cleans up, and that one is another job.
+    assert!((0..3).any(|_| opened(&mut crew) == Some(1)));
+    fs::write(crew.folder.path().join("ada/new/2.b"), "x\n").unwrap();
+    assert_eq!(opened(&mut crew), None, "it has changed");
 }

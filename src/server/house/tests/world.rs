@@ -21,7 +21,7 @@ use crate::{
         Id,
         connection::Tools,
         house::{House, Rules},
-        worker::{Job, Office, Outcome, Workers},
+        worker::{Authenticated, Job, Office, Outcome, Workers},
     },
 };
 
@@ -228,10 +228,17 @@ impl Bench {
         if (self.panics)(&job) {
             return Some(Outcome::Panicked);
         }
-        if let Job::Open { path, .. } = &job {
+        let path = if let Job::Open { path, .. } = &job { Some(path.clone()) } else { None };
+        let outcome = self.office.perform(job);
+        let opened = match &outcome {
+            Some(Outcome::Authenticated(Ok(Authenticated { path, store: Some(_) }))) => Some(path),
+            Some(Outcome::Opened(Ok(_))) => path.as_ref(),
+            _ => None,
+        };
+        if let Some(path) = opened {
             self.seen.insert(id.serial, base_names(path));
         }
-        self.office.perform(job)
+        outcome
     }
 }
 
