@@ -42,6 +42,8 @@ pub struct Settings {
     pub tls: Option<Arc<ServerConfig>>,
     /// What jobs need to know.
     pub office: Office,
+    /// Networks of proxies, which say first for whom they speak.
+    pub proxy_from: Networks,
     /// Networks that may log in without TLS.
     pub plaintext_from: Networks,
     /// Who may come in, and when a maildrop changes hands.
@@ -90,7 +92,6 @@ struct EventLoop {
     signals: Incoming,
     outcomes: mpsc::Receiver<(super::Id, super::worker::Outcome)>,
     house: House<TcpStream, Threads>,
-    plaintext_from: Networks,
     accept_again: Option<Instant>,
     accept_logged: Option<Instant>,
     stop_by: Option<Instant>,
@@ -120,6 +121,8 @@ impl EventLoop {
         let tools = Tools {
             block: vec![0; BLOCK].into_boxed_slice(),
             spare: Vec::new(),
+            proxy_from: settings.proxy_from,
+            plaintext_from: settings.plaintext_from,
             tls: settings.tls,
             mark_seen: settings.office.mark_seen,
             login_time: settings.login_time,
@@ -136,7 +139,6 @@ impl EventLoop {
             signals,
             outcomes,
             house: House::new(settings.rules, tools, workers),
-            plaintext_from: settings.plaintext_from,
             accept_again: None,
             accept_logged: None,
             stop_by: None,
@@ -242,11 +244,12 @@ impl EventLoop {
     }
 
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr, kind: Kind, now: Instant) {
-        let tls = self.house.tools().tls.clone();
+        let tools = self.house.tools();
+        let tls = tools.tls.clone();
         let terms = Terms {
             tls_offered: tls.is_some(),
             tls_active: kind == Kind::Pop3s,
-            plaintext_login: self.plaintext_from.contains(peer.ip()),
+            plaintext_login: tools.plaintext_from.contains(peer.ip()),
         };
         let transport = match (kind, tls) {
             (Kind::Pop3s, Some(tls)) => Transport::tls(tls),
