@@ -170,7 +170,7 @@ impl Session {
             (Err(LineError::Endless), _) => Effect::Hangup,
             (Err(LineError::TooLong), State::Sasl(_)) => self.close(Reply::err("line too long")),
             (Err(LineError::TooLong), _) => self.judge(Err(Bad("line too long"))),
-            (Ok(line), State::Authorization(_)) if is_proxy_header(line) => Effect::Hangup,
+            (Ok(line), State::Authorization(_)) if is_proxy_header(line, self.bad_commands) => Effect::Hangup,
             (Ok(line), _) => {
                 let effect = self.understand(line);
                 self.judge(effect)

@@ -273,11 +273,10 @@ impl<S: Read + Write, W: Workers> House<S, W> {
 
     /// A proxy has said whom it speaks for: from now on the connection is that client's.
     fn named(&mut self, id: Id, client: Option<IpAddr>) {
+        let Some(resident) = self.residents.get_mut(id.place).filter(|resident| resident.id == id) else { return };
         let admitted = client.map_or(Ok(()), |address| self.admission.name(address));
-        if let Some(resident) = self.residents.get_mut(id.place).filter(|resident| resident.id == id) {
-            resident.address = client.filter(|_| admitted.is_ok());
-            resident.connection.introduce(client, admitted, &self.tools);
-        }
+        resident.address = client.filter(|_| admitted.is_ok());
+        resident.connection.introduce(client, admitted, &self.tools);
         self.enqueue(id);
     }
 

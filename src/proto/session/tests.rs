@@ -222,11 +222,17 @@ fn an_endless_line_is_hung_up_on_in_every_state() {
 
 #[test]
 fn a_proxy_header_is_hung_up_on_before_login_and_is_a_bad_command_after() {
-    for header in ["PROXY TCP4 192.0.2.7 203.0.113.1 1100 110", "PROXY ", "\0"] {
-        assert!(matches!(Session::new(FREE).line(Ok(header.as_bytes())), Effect::Hangup), "{header:?}");
-        assert!(say(&mut logged_in(FREE, 1), header).starts_with("-ERR"), "{header:?}");
+    let headers: [&[&str]; 3] = [&["PROXY TCP4 192.0.2.7 203.0.113.1 1100 110"], &["PROXY "], &["", "", "\0"]];
+    for header in headers {
+        let (mut before, mut after) = (Session::new(FREE), logged_in(FREE, 1));
+        let (last, first) = header.split_last().unwrap();
+        for line in first {
+            assert!(say(&mut before, line).starts_with("-ERR") && say(&mut after, line).starts_with("-ERR"));
+        }
+        assert!(matches!(before.line(Ok(last.as_bytes())), Effect::Hangup), "{header:?}");
+        assert!(say(&mut after, last).starts_with("-ERR"), "{header:?}");
     }
-    for other in ["PROXY", "proxy TCP4", "PROXYTCP4", "\0\0", ""] {
+    for other in ["PROXY", "proxy TCP4", "PROXYTCP4", "\0", ""] {
         assert!(say(&mut Session::new(FREE), other).starts_with("-ERR"), "{other:?}");
     }
 }
