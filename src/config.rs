@@ -52,7 +52,7 @@ pub struct Listen {
     pub pop3: Vec<SocketAddr>,
     /// TLS from the first octet.
     pub pop3s: Vec<SocketAddr>,
-    /// Networks that speak through a proxy. Not in force yet.
+    /// Networks of proxies, whose PROXY header is demanded and believed.
     pub proxy_from: Networks,
 }
 
@@ -186,7 +186,6 @@ impl Config {
     /// A sentence for each key of the file that this version accepts and does not obey yet.
     pub fn not_in_force(&self) -> Vec<String> {
         let idle = [
-            (!self.listen.proxy_from.is_empty(), "listen", "proxy-from", "no PROXY header is read"),
             (!self.login.penalty_free.is_empty(), "login", "penalty-free", "failed logins slow nobody down"),
             (
                 self.lines.contains_key(&("process", "user")),

@@ -20,6 +20,8 @@ mod logs;
 mod maildir;
 #[path = "protocol/octets.rs"]
 mod octets;
+#[path = "protocol/proxy.rs"]
+mod proxy;
 #[path = "protocol/sasl.rs"]
 mod sasl;
 #[path = "protocol/seen.rs"]

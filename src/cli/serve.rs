@@ -81,6 +81,7 @@ pub fn settings(
         listeners,
         tls: tls.map(|loaded| Arc::clone(&loaded.config)),
         office: Office { authenticator, maildir: config.mail.maildir.clone(), mark_seen: config.mail.mark_seen },
+        proxy_from: config.listen.proxy_from.clone(),
         plaintext_from: config.login.plaintext_from.clone(),
         rules: Rules {
             connections: limits.connections as usize,

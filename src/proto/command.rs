@@ -120,6 +120,12 @@ impl<'a> Command<'a> {
 }
 
 /// Decimal digits and nothing else, 1 to 4,294,967,295. No sign, no wrap-around.
+/// Whether a line gives itself away as the PROXY header of somebody who is no proxy of ours: version 1, or the
+/// signature of version 2, which comes as two empty lines, bad commands both, a NUL alone, and QUIT.
+pub fn is_proxy_header(line: &[u8], bad_before: u8) -> bool {
+    line.starts_with(b"PROXY ") || bad_before == 2 && line == b"\0"
+}
+
 fn message_number(digits: &[u8]) -> Result<MessageNumber, Malformed> {
     let number = decimal(digits).and_then(|n| u32::try_from(n).ok()).ok_or(Malformed::Number)?;
     MessageNumber::new(number).ok_or(Malformed::Number)

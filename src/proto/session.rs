@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::{
-    command::{Command, Malformed},
+    command::{Command, Malformed, is_proxy_header},
     line::{self, LineError},
     listing::{self, Column, Listing},
     reply::{Code, Reply},
@@ -170,6 +170,7 @@ impl Session {
             (Err(LineError::Endless), _) => Effect::Hangup,
             (Err(LineError::TooLong), State::Sasl(_)) => self.close(Reply::err("line too long")),
             (Err(LineError::TooLong), _) => self.judge(Err(Bad("line too long"))),
+            (Ok(line), State::Authorization(_)) if is_proxy_header(line, self.bad_commands) => Effect::Hangup,
             (Ok(line), _) => {
                 let effect = self.understand(line);
                 self.judge(effect)

@@ -32,27 +32,36 @@ impl Admission {
         Admission { limit, limit_per_address, all: 0, of_address: HashMap::new() }
     }
 
-    /// Lets a connection in.
+    /// Lets a connection in. A proxy's has no address to be counted for, until its client is named.
     ///
     /// # Errors
     /// [`Full`] where it is to be turned away.
-    pub fn enter(&mut self, address: IpAddr) -> Result<(), Full> {
+    pub fn enter(&mut self, address: Option<IpAddr>) -> Result<(), Full> {
         if self.all >= self.limit {
             return Err(Full::House);
         }
+        address.map_or(Ok(()), |address| self.name(address))?;
+        self.all += 1;
+        Ok(())
+    }
+
+    /// A connection that came in without an address has one now.
+    ///
+    /// # Errors
+    /// [`Full::Address`]; then it goes on without one.
+    pub fn name(&mut self, address: IpAddr) -> Result<(), Full> {
         let count = self.of_address.entry(household(address)).or_default();
         if *count >= self.limit_per_address {
             return Err(Full::Address);
         }
         *count += 1;
-        self.all += 1;
         Ok(())
     }
 
-    /// A connection that was let in has gone.
-    pub fn leave(&mut self, address: IpAddr) {
-        let address = household(address);
+    /// A connection that was let in has gone, and the address that it had.
+    pub fn leave(&mut self, address: Option<IpAddr>) {
         self.all -= 1;
+        let Some(address) = address.map(household) else { return };
         if let Some(count) = self.of_address.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
@@ -74,8 +83,8 @@ fn household(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
+    fn ip(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
     }
 
     #[test]
@@ -99,5 +108,22 @@ mod tests {
         admission.leave(ip("2001:db8::1"));
         admission.leave(ip("2001:db8:0:1::1"));
         assert!(admission.of_address.is_empty());
+    }
+
+    #[test]
+    fn a_proxy_is_not_held_to_the_limit_of_an_address_and_its_client_is() {
+        let mut admission = Admission::new(4, 1);
+        let client: IpAddr = "192.0.2.1".parse().unwrap();
+        assert_eq!([(); 3].map(|()| admission.enter(None)), [Ok(()); 3]);
+        assert_eq!(admission.name(client), Ok(()));
+        assert_eq!(admission.name(client), Err(Full::Address));
+        assert_eq!(admission.enter(Some(client)), Err(Full::Address));
+        // The one that was turned away, and then the one that was let in.
+        admission.leave(None);
+        assert_eq!(admission.name(client), Err(Full::Address));
+        admission.leave(Some(client));
+        assert_eq!(admission.name(client), Ok(()));
+        assert_eq!([(); 3].map(|()| admission.enter(None)), [Ok(()); 3]);
+        assert_eq!(admission.enter(None), Err(Full::House));
     }
 }

@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, ErrorKind, Read, Write},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -14,11 +14,13 @@ use std::{
 use rustls::ServerConfig;
 
 use super::{
+    admission::Full,
     pump::{MessagePump, Pumped},
     record::{Reason, Record},
     worker::Job,
 };
 use crate::{
+    config::Networks,
     maildir::{self, Store},
     maildrop::MessageNumber,
     net::{outbox::Outbox, transport::Transport},
@@ -36,6 +38,10 @@ pub struct Tools {
     pub block: Box<[u8]>,
     /// Memory for the outbox of whose turn it is: an idle connection has none.
     pub spare: Vec<u8>,
+    /// Networks of proxies: whoever comes from there says first for whom it speaks.
+    pub proxy_from: Networks,
+    /// Networks that may log in without TLS.
+    pub plaintext_from: Networks,
     /// For STLS; `None` where there is no certificate.
     pub tls: Option<Arc<ServerConfig>>,
     /// Whether UPDATE has work where a message was retrieved and none deleted.
@@ -56,6 +62,8 @@ pub enum Next {
     RunAgain,
     /// Have this done, and bring the outcome.
     Submit(Job),
+    /// The proxy's header is read. See whether this client of its may come in, then [`Connection::introduce`].
+    Named(Option<IpAddr>),
     /// Drop the connection.
     Closed(Reason),
 }
@@ -86,6 +94,8 @@ pub struct Connection<S> {
 /// A connection does one of these at a time.
 #[derive(Debug)]
 enum Activity {
+    /// Reading the header of a proxy.
+    Header(Box<Introduction>),
     /// Reading commands.
     Commands,
     /// Sending a listing.
@@ -147,7 +157,7 @@ impl<S: Read + Write> Connection<S> {
     pub fn ready(&mut self, readable: bool, read_closed: bool, writable: bool) -> bool {
         self.readable |= readable || read_closed;
         self.read_closed |= read_closed;
-        let hears = matches!(self.activity, Activity::Commands) && (readable || read_closed);
+        let hears = matches!(self.activity, Activity::Commands | Activity::Header(_)) && (readable || read_closed);
         hears || writable && self.blocked
     }
 
@@ -222,6 +232,7 @@ impl<S: Read + Write> Connection<S> {
                     let _ = self.flush(now);
                     return Next::Submit(job);
                 }
+                Step::Names(client) => return Next::Named(client),
             }
         }
         match self.flush(now) {
@@ -265,6 +276,7 @@ impl<S: Read + Write> Connection<S> {
                 }
                 Step::Done
             }
+            Activity::Header(_) => self.hear_header(tools),
             Activity::Commands => match self.lines.next_line(self.session.line_limit()) {
                 Some(line) => {
                     let effect = self.session.line(line);
@@ -388,13 +400,17 @@ impl<S: Read + Write> Connection<S> {
     }
 }
 
+mod introduction;
 mod outcomes;
+
+use introduction::Introduction;
 
 /// What a step led to.
 enum Step {
     Done,
     Waits,
     Submits(Job),
+    Names(Option<IpAddr>),
 }
 
 #[cfg(test)]

@@ -46,6 +46,8 @@ pub struct Settings {
     pub tls: Option<Arc<ServerConfig>>,
     /// What jobs need to know.
     pub office: Office,
+    /// Networks of proxies, which say first for whom they speak.
+    pub proxy_from: Networks,
     /// Networks that may log in without TLS.
     pub plaintext_from: Networks,
     /// Who may come in, and when a maildrop changes hands.
@@ -96,7 +98,6 @@ struct EventLoop {
     /// A worker has woken the loop, and the loop has not looked yet.
     woken: Arc<AtomicBool>,
     house: House<TcpStream, Threads>,
-    plaintext_from: Networks,
     accept_again: Option<Instant>,
     accept_logged: Option<Instant>,
     stop_by: Option<Instant>,
@@ -126,6 +127,8 @@ impl EventLoop {
         let tools = Tools {
             block: vec![0; BLOCK].into_boxed_slice(),
             spare: Vec::new(),
+            proxy_from: settings.proxy_from,
+            plaintext_from: settings.plaintext_from,
             tls: settings.tls,
             mark_seen: settings.office.mark_seen,
             login_time: settings.login_time,
@@ -148,7 +151,6 @@ impl EventLoop {
             outcomes,
             woken,
             house: House::new(settings.rules, tools, workers),
-            plaintext_from: settings.plaintext_from,
             accept_again: None,
             accept_logged: None,
             stop_by: None,
@@ -255,11 +257,12 @@ impl EventLoop {
     }
 
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr, kind: Kind, now: Instant) {
-        let tls = self.house.tools().tls.clone();
+        let tools = self.house.tools();
+        let tls = tools.tls.clone();
         let terms = Terms {
             tls_offered: tls.is_some(),
             tls_active: kind == Kind::Pop3s,
-            plaintext_login: self.plaintext_from.contains(peer.ip()),
+            plaintext_login: tools.plaintext_from.contains(peer.ip()),
         };
         let transport = match (kind, tls) {
             (Kind::Pop3s, Some(tls)) => Transport::tls(tls),

@@ -58,7 +58,8 @@ pub struct House<S, W> {
 #[derive(Debug)]
 struct Resident<S> {
     id: Id,
-    address: IpAddr,
+    /// Whom it counts for; nobody where it is a proxy's, until that has named its client.
+    address: Option<IpAddr>,
     /// The moment that `deadlines` has for it.
     due: Instant,
     queued: bool,
@@ -100,14 +101,18 @@ impl<S: Read + Write, W: Workers> House<S, W> {
         terms: Terms,
         now: Instant,
     ) -> Result<usize, (Full, S)> {
-        let address = peer.ip();
+        let by_proxy = self.tools.proxy_from.contains(peer.ip());
+        let address = (!by_proxy).then_some(peer.ip());
         if let Err(full) = self.admission.enter(address) {
             return Err((full, stream));
         }
         let entry = self.residents.vacant_entry();
         let id = Id { serial: self.serial, place: entry.key() };
         self.serial += 1;
-        let connection = Connection::new(stream, peer, transport, terms, now);
+        let mut connection = Connection::new(stream, peer, transport, terms, now);
+        if by_proxy {
+            connection.await_header(terms);
+        }
         let due = connection.deadline(now, &self.tools);
         self.deadlines.insert(due, id);
         self.queue.push_back(id);
@@ -203,6 +208,7 @@ impl<S: Read + Write, W: Workers> House<S, W> {
                 Next::Wait => {}
                 Next::RunAgain => self.enqueue(id),
                 Next::Submit(job) => self.submit(id, job),
+                Next::Named(client) => self.named(id, client),
                 Next::Closed(reason) => self.close(id, reason, now),
             }
             let after = clock();
@@ -263,6 +269,15 @@ impl<S: Read + Write, W: Workers> House<S, W> {
                 self.enqueue(id);
             }
         }
+    }
+
+    /// A proxy has said whom it speaks for: from now on the connection is that client's.
+    fn named(&mut self, id: Id, client: Option<IpAddr>) {
+        let Some(resident) = self.residents.get_mut(id.place).filter(|resident| resident.id == id) else { return };
+        let admitted = client.map_or(Ok(()), |address| self.admission.name(address));
+        resident.address = client.filter(|_| admitted.is_ok());
+        resident.connection.introduce(client, admitted, &self.tools);
+        self.enqueue(id);
     }
 
     fn enqueue(&mut self, id: Id) {

@@ -3,7 +3,7 @@
 //! Owns: how a listening socket is made, and which options those inherit that come through it.
 //! Does not know: who accepts, or what is spoken.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, time::Duration};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with, sockopt};
 
@@ -27,6 +27,13 @@ pub struct Listener {
 
 /// Connections that may wait in the kernel.
 const BACKLOG: i32 = 1024;
+
+/// A client that has said nothing for so long is asked whether it is still there.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+/// And again after so long.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// And after so many questions without an answer its connection is over: two minutes after its last octet.
+const KEEPALIVE_PROBES: u32 = 3;
 
 /// Binds the addresses of one kind. `[::]` takes IPv4 too, unless `0.0.0.0` has the same port.
 ///
@@ -58,9 +65,13 @@ fn listen(address: SocketAddr, v6_only: bool) -> io::Result<std::net::TcpListene
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, v6_only)?;
     }
-    // Those who come in inherit both: no call for each of them.
+    // Those who come in inherit all of these: no call for each of them.
     sockopt::set_tcp_nodelay(&socket, true)?;
     sockopt::set_socket_keepalive(&socket, true)?;
+    sockopt::set_tcp_keepidle(&socket, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(&socket, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(&socket, KEEPALIVE_PROBES)?;
+    // No TCP_USER_TIMEOUT: Linux would also cut off a client that answers and merely rests from reading.
     rustix::net::bind(&socket, &address)?;
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(socket.into())
@@ -82,6 +93,18 @@ mod tests {
         let address = taken.local_addr().unwrap();
         let (named, error) = bind(&[address], Kind::Pop3).unwrap_err();
         assert_eq!((named, error.kind()), (address, io::ErrorKind::AddrInUse));
+    }
+
+    #[test]
+    fn who_comes_in_is_asked_whether_it_is_still_there() {
+        let listener = bind(&["127.0.0.1:0".parse().unwrap()], Kind::Pop3).unwrap().remove(0).socket;
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let (came, _) = listener.accept().unwrap();
+        assert!(sockopt::socket_keepalive(&came).unwrap() && sockopt::tcp_nodelay(&came).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&came).unwrap(), Duration::from_secs(60));
+        assert_eq!(sockopt::tcp_keepintvl(&came).unwrap(), Duration::from_secs(20));
+        assert_eq!(sockopt::tcp_keepcnt(&came).unwrap(), 3);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 use std::{fmt, net::IpAddr, time::Instant};
 
+use super::admission::Full;
 use crate::{maildrop::Maildrop, user::UserName};
 
 /// Why a connection came to its end.
@@ -19,8 +20,10 @@ pub enum Reason {
     Disconnected,
     /// It said nothing, or took nothing, for too long.
     Timeout,
-    /// It broke the rules of POP3, or TLS, once too often.
+    /// It broke the rules of POP3, TLS or the PROXY header once too often.
     Refused,
+    /// Its client, whom the proxy named, has too many.
+    Full(Full),
     /// Its maildrop went to another session of the same user.
     TakenOver,
     /// A message could not be sent as a whole.
@@ -34,6 +37,7 @@ pub enum Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Reason::Full(full) => return write!(f, "too many connections ({full:?})"),
             Reason::Quit => "quit",
             Reason::Disconnected => "disconnected",
             Reason::Timeout => "timeout",
@@ -83,6 +87,16 @@ impl Record {
             removed: 0,
             messages: 0,
         }
+    }
+
+    /// Who the client is, once its proxy has said so.
+    pub fn is_of(&mut self, ip: IpAddr) {
+        self.ip = ip;
+    }
+
+    /// Where the client is.
+    pub fn ip(&self) -> IpAddr {
+        self.ip
     }
 
     /// When the connection began.

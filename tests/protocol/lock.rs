@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::common::client::{Channel, Client};
 use crate::common::{PASSWORD, Server, USER, eventually, ours};
@@ -150,6 +150,57 @@ fn maildrop_of_a_client_that_is_being_sent_something_is_not_taken_over() {
         let (_, reply) = try_log_in(&server, USER);
         assert!(reply.starts_with("-ERR [IN-USE]"), "{reply}, after {read} octets");
     }
+}
+
+#[test]
+fn maildrop_of_a_client_that_rests_in_the_middle_of_a_download_is_taken_over_without_an_update() {
+    if !ours() {
+        return;
+    }
+    let server = Server::builder().config("limits.takeover-after", "\"1s\"").start();
+    let maildir = server.maildir(USER);
+    maildir.deliver(b"Subject: small\n\n");
+    let mut large = b"Subject: large\n\n".to_vec();
+    large.resize(90_000_000, b'x');
+    maildir.deliver(&large);
+    let before = maildir.files();
+    let mut first = server.log_in(USER);
+    let large = first.list("LIST").iter().position(|line| line.ends_with(" 90000004")).expect("the large one") + 1;
+    first.ok(&format!("DELE {}", 3 - large));
+    first.send(format!("RETR {large}\r\nQUIT\r\n").as_bytes());
+    let mut second = None;
+    eventually("the maildrop is taken over", || {
+        let (client, reply) = try_log_in(&server, USER);
+        assert!(reply.starts_with("+OK 2 ") || reply.starts_with("-ERR [IN-USE]"), "{reply}");
+        second = reply.starts_with("+OK").then_some(client);
+        second.is_some()
+    });
+    let heard = first.rest();
+    assert!(heard.len() < 90_000_000 && !heard.ends_with(b".\r\n"), "{} octets", heard.len());
+    second.expect("the second session").quit();
+    assert_eq!(maildir.files(), before);
+}
+
+#[test]
+fn session_that_says_something_now_and_then_is_never_taken_over() {
+    if !ours() {
+        return;
+    }
+    let silence = Duration::from_secs(5);
+    let server = Server::builder().config("limits.takeover-after", "\"5s\"").start();
+    let (mut first, began) = (server.log_in(USER), Instant::now());
+    while began.elapsed() < 2 * silence {
+        let before = Instant::now();
+        first.ok("NOOP");
+        thread::sleep(Duration::from_millis(500));
+        let (_, reply) = try_log_in(&server, USER);
+        if before.elapsed() >= silence {
+            // The machine stood still, which the server can't tell from a client's silence.
+            return;
+        }
+        assert!(reply.starts_with("-ERR [IN-USE]"), "{reply}");
+    }
+    first.quit();
 }
 
 #[test]

@@ -221,6 +221,23 @@ fn an_endless_line_is_hung_up_on_in_every_state() {
 }
 
 #[test]
+fn a_proxy_header_is_hung_up_on_before_login_and_is_a_bad_command_after() {
+    let headers: [&[&str]; 3] = [&["PROXY TCP4 192.0.2.7 203.0.113.1 1100 110"], &["PROXY "], &["", "", "\0"]];
+    for header in headers {
+        let (mut before, mut after) = (Session::new(FREE), logged_in(FREE, 1));
+        let (last, first) = header.split_last().unwrap();
+        for line in first {
+            assert!(say(&mut before, line).starts_with("-ERR") && say(&mut after, line).starts_with("-ERR"));
+        }
+        assert!(matches!(before.line(Ok(last.as_bytes())), Effect::Hangup), "{header:?}");
+        assert!(say(&mut after, last).starts_with("-ERR"), "{header:?}");
+    }
+    for other in ["PROXY", "proxy TCP4", "PROXYTCP4", "\0", ""] {
+        assert!(say(&mut Session::new(FREE), other).starts_with("-ERR"), "{other:?}");
+    }
+}
+
+#[test]
 fn bad_commands_in_a_row_close_the_session_the_fifth_before_login_and_the_twentieth_after() {
     for (mut session, limit) in [(Session::new(FREE), 5), (logged_in(FREE, 1), 20)] {
         for n in 1..limit {

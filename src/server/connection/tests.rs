@@ -36,6 +36,8 @@ fn tools() -> Tools {
     Tools {
         block: vec![0; 64 * 1024].into_boxed_slice(),
         spare: Vec::new(),
+        proxy_from: ["198.51.100.0/24".parse().unwrap()].into_iter().collect(),
+        plaintext_from: ["192.0.2.0/24".parse().unwrap()].into_iter().collect(),
         tls: None,
         mark_seen: true,
         login_time: Duration::from_secs(60),

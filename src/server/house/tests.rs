@@ -11,6 +11,7 @@ use super::*;
 
 mod clients;
 mod pipe;
+mod proxied;
 mod random;
 mod world;
 

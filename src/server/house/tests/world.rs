@@ -94,6 +94,8 @@ impl World {
         let tools = Tools {
             block: vec![0; 64 * 1024].into_boxed_slice(),
             spare: Vec::new(),
+            proxy_from: ["198.51.100.0/24".parse().unwrap()].into_iter().collect(),
+            plaintext_from: ["192.0.2.0/24".parse().unwrap()].into_iter().collect(),
             tls: None,
             mark_seen: true,
             login_time: Duration::from_secs(60),
@@ -132,8 +134,12 @@ impl World {
     }
 
     pub(super) fn admit_over(&mut self, room: usize, transport: Transport, terms: Terms) -> Pipe {
+        self.admit_from("192.0.2.1", room, transport, terms)
+    }
+
+    pub(super) fn admit_from(&mut self, address: &str, room: usize, transport: Transport, terms: Terms) -> Pipe {
         let (pipe, stream) = pipe(room, &self.clock);
-        let peer = "192.0.2.1:1100".parse().unwrap();
+        let peer = (address.parse::<std::net::IpAddr>().unwrap(), 1100).into();
         let admitted = self.house.admit(stream, peer, transport, terms, self.clock.get());
         let Ok(place) = admitted else { panic!("the house is full") };
         self.pipes.push((place, pipe.clone()));
