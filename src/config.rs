@@ -84,7 +84,7 @@ pub struct Users {
 pub struct Login {
     /// Networks that may log in without TLS.
     pub plaintext_from: Networks,
-    /// Networks whose failed logins slow nobody down. Not in force yet.
+    /// Networks whose failed logins slow nobody down.
     pub penalty_free: Networks,
 }
 
@@ -187,7 +187,6 @@ impl Config {
     pub fn not_in_force(&self) -> Vec<String> {
         let idle = [
             (!self.listen.proxy_from.is_empty(), "listen", "proxy-from", "no PROXY header is read"),
-            (!self.login.penalty_free.is_empty(), "login", "penalty-free", "failed logins slow nobody down"),
             (
                 self.lines.contains_key(&("process", "user")),
                 "process",

@@ -3,10 +3,9 @@
 //! Owns: how many connections there are, in all and of each address.
 //! Does not know: what they do.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
-};
+use std::collections::HashMap;
+
+use crate::auth::household::Household;
 
 /// Counts connections.
 #[derive(Debug)]
@@ -14,7 +13,7 @@ pub struct Admission {
     limit: usize,
     limit_per_address: usize,
     all: usize,
-    of_address: HashMap<IpAddr, usize>,
+    of_address: HashMap<Household, usize>,
 }
 
 /// Why somebody is turned away.
@@ -36,11 +35,11 @@ impl Admission {
     ///
     /// # Errors
     /// [`Full`] where it is to be turned away.
-    pub fn enter(&mut self, address: IpAddr) -> Result<(), Full> {
+    pub fn enter(&mut self, household: Household) -> Result<(), Full> {
         if self.all >= self.limit {
             return Err(Full::House);
         }
-        let count = self.of_address.entry(household(address)).or_default();
+        let count = self.of_address.entry(household).or_default();
         if *count >= self.limit_per_address {
             return Err(Full::Address);
         }
@@ -50,23 +49,14 @@ impl Admission {
     }
 
     /// A connection that was let in has gone.
-    pub fn leave(&mut self, address: IpAddr) {
-        let address = household(address);
+    pub fn leave(&mut self, household: Household) {
         self.all -= 1;
-        if let Some(count) = self.of_address.get_mut(&address) {
+        if let Some(count) = self.of_address.get_mut(&household) {
             *count -= 1;
             if *count == 0 {
-                self.of_address.remove(&address);
+                self.of_address.remove(&household);
             }
         }
-    }
-}
-
-/// Whoever has one IPv6 address has 2^64 of them: they count as one.
-fn household(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
     }
 }
 
@@ -74,8 +64,8 @@ fn household(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
+    fn ip(text: &str) -> Household {
+        Household::of(text.parse().unwrap())
     }
 
     #[test]

@@ -166,6 +166,7 @@ impl EventLoop {
                             event.is_readable(),
                             event.is_read_closed() || gone,
                             event.is_writable() || gone,
+                            now,
                         );
                         if gone {
                             self.house.hung_up(place, now);

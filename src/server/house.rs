@@ -7,7 +7,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     io::{Read, Write},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
@@ -23,13 +23,15 @@ use super::{
     worker::{Job, Outcome, Workers},
 };
 use crate::{
+    auth::{household::Household, throttle::Throttle},
+    config::Networks,
     maildir::{MaildropId, OpenError},
     net::transport::Transport,
     proto::session::Terms,
 };
 
-/// How many may be in, and when a maildrop changes hands.
-#[derive(Clone, Copy, Debug)]
+/// How many may be in, who pays for wrong passwords, and when a maildrop changes hands.
+#[derive(Clone, Debug)]
 pub struct Rules {
     /// Connections in all.
     pub connections: usize,
@@ -37,6 +39,8 @@ pub struct Rules {
     pub connections_per_address: usize,
     /// Silence after which a session yields its maildrop to the same user's next one.
     pub takeover_after: Duration,
+    /// Networks whose wrong passwords slow nobody down.
+    pub penalty_free: Networks,
 }
 
 /// The connections of a server over streams `S`, with workers `W`.
@@ -48,6 +52,8 @@ pub struct House<S, W> {
     queue: VecDeque<Id>,
     deadlines: Deadlines,
     admission: Admission,
+    throttle: Throttle<Id>,
+    penalty_free: Networks,
     holders: HashMap<MaildropId, Id>,
     takeover_after: Duration,
     long_turn_logged: Option<Instant>,
@@ -58,7 +64,9 @@ pub struct House<S, W> {
 #[derive(Debug)]
 struct Resident<S> {
     id: Id,
-    address: IpAddr,
+    household: Household,
+    /// Wrong passwords from there cost something.
+    pays: bool,
     /// The moment that `deadlines` has for it.
     due: Instant,
     queued: bool,
@@ -80,6 +88,8 @@ impl<S: Read + Write, W: Workers> House<S, W> {
             queue: VecDeque::new(),
             deadlines: Deadlines::default(),
             admission: Admission::new(rules.connections, rules.connections_per_address),
+            throttle: Throttle::default(),
+            penalty_free: rules.penalty_free,
             holders: HashMap::new(),
             takeover_after: rules.takeover_after,
             long_turn_logged: None,
@@ -100,8 +110,8 @@ impl<S: Read + Write, W: Workers> House<S, W> {
         terms: Terms,
         now: Instant,
     ) -> Result<usize, (Full, S)> {
-        let address = peer.ip();
-        if let Err(full) = self.admission.enter(address) {
+        let household = Household::of(peer.ip());
+        if let Err(full) = self.admission.enter(household) {
             return Err((full, stream));
         }
         let entry = self.residents.vacant_entry();
@@ -111,7 +121,8 @@ impl<S: Read + Write, W: Workers> House<S, W> {
         let due = connection.deadline(now, &self.tools);
         self.deadlines.insert(due, id);
         self.queue.push_back(id);
-        entry.insert(Resident { id, address, due, queued: true, holds: None, connection });
+        let pays = !self.penalty_free.contains(peer.ip());
+        entry.insert(Resident { id, household, pays, due, queued: true, holds: None, connection });
         Ok(id.place)
     }
 
@@ -126,10 +137,13 @@ impl<S: Read + Write, W: Workers> House<S, W> {
     }
 
     /// The poll has news of whoever is at `place`.
-    pub fn ready(&mut self, place: usize, readable: bool, read_closed: bool, writable: bool) {
+    pub fn ready(&mut self, place: usize, readable: bool, read_closed: bool, writable: bool, now: Instant) {
         let Some(resident) = self.residents.get_mut(place) else { return };
-        if resident.connection.ready(readable, read_closed, writable) {
-            let id = resident.id;
+        let id = resident.id;
+        let has_news = resident.connection.ready(readable, read_closed, writable);
+        if resident.connection.has_left() {
+            self.close(id, Reason::Disconnected, now);
+        } else if has_news {
             self.enqueue(id);
         }
     }
@@ -158,23 +172,25 @@ impl<S: Read + Write, W: Workers> House<S, W> {
             if let Some(holder) = self.yielding_holder(maildrop, now) {
                 self.close(holder, Reason::TakenOver, now);
                 if let Some(job) = self.resident(id).and_then(|resident| resident.connection.open_again()) {
-                    return self.submit(id, job);
+                    return self.submit(id, job, now);
                 }
             }
         }
+        let tell = self.judge(id, &outcome, now);
         let Some(resident) = self.resident(id) else { return };
-        let job = resident.connection.outcome(outcome, now);
+        let job = resident.connection.outcome(outcome, now, tell);
         if let Some(maildrop) = resident.connection.maildrop_id() {
             resident.holds = Some(maildrop);
             self.holders.insert(maildrop, id);
         }
         match job {
-            Some(job) => self.submit(id, job),
+            Some(job) => self.submit(id, job, now),
+            None if tell > now => self.hasten(id, now),
             None => self.enqueue(id),
         }
     }
 
-    /// Closes those whose time is up.
+    /// Closes those whose time is up, and gives those a turn whose pause is over.
     pub fn expire(&mut self, now: Instant) {
         while let Some(id) = self.deadlines.pop_due(now) {
             let Some(resident) = self.residents.get_mut(id.place).filter(|resident| resident.id == id) else {
@@ -183,6 +199,9 @@ impl<S: Read + Write, W: Workers> House<S, W> {
             resident.due = resident.connection.deadline(now, &self.tools);
             if resident.due > now {
                 self.deadlines.insert(resident.due, id);
+                if resident.connection.is_rested(now) {
+                    self.enqueue(id);
+                }
             } else {
                 self.close(id, Reason::Timeout, now);
             }
@@ -202,7 +221,7 @@ impl<S: Read + Write, W: Workers> House<S, W> {
             match turn.unwrap_or(Next::Closed(Reason::Fault)) {
                 Next::Wait => {}
                 Next::RunAgain => self.enqueue(id),
-                Next::Submit(job) => self.submit(id, job),
+                Next::Submit(job) => self.submit(id, job, now),
                 Next::Closed(reason) => self.close(id, reason, now),
             }
             let after = clock();
@@ -256,8 +275,10 @@ impl<S: Read + Write, W: Workers> House<S, W> {
         holder.connection.yields(now, self.takeover_after).then_some(id)
     }
 
-    fn submit(&mut self, id: Id, job: Job) {
+    fn submit(&mut self, id: Id, job: Job, now: Instant) {
+        let Some(job) = self.wait_for_turn(id, job, now) else { return };
         if let Err(job) = self.workers.submit(id, job) {
+            self.not_checked(id, now);
             if let Some(resident) = self.resident(id) {
                 resident.connection.turned_away(job);
                 self.enqueue(id);
@@ -280,7 +301,9 @@ impl<S: Read + Write, W: Workers> House<S, W> {
         }
         let mut resident = self.residents.remove(id.place);
         self.deadlines.remove(resident.due, id);
-        self.admission.leave(resident.address);
+        self.admission.leave(resident.household);
+        self.throttle.leave(resident.household, id, now);
+        self.call_next(resident.household, now);
         if let Some(maildrop) = resident.holds {
             if self.holders.get(&maildrop) == Some(&id) {
                 self.holders.remove(&maildrop);
@@ -293,6 +316,8 @@ impl<S: Read + Write, W: Workers> House<S, W> {
         self.residents.get_mut(id.place).filter(|resident| resident.id == id)
     }
 }
+
+mod turns;
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Activity, Awaited, Connection, Step, Tools};
+use super::{Activity, Awaited, Connection, Held, Step, Tools};
 use crate::{
     maildir::{self, FileError, MessageError, OpenError, Store},
     maildrop::{Marks, MessageNumber},
@@ -23,8 +23,8 @@ use crate::{
 };
 
 impl<S: Read + Write> Connection<S> {
-    /// The outcome of the job that was submitted; then a turn is due.
-    pub fn outcome(&mut self, outcome: Outcome, now: Instant) -> Option<Job> {
+    /// The outcome of the job that was submitted; then a turn is due. That a password is wrong is told at `tell`.
+    pub fn outcome(&mut self, outcome: Outcome, now: Instant, tell: Instant) -> Option<Job> {
         // A job took as long as it took: that was no silence of the client's.
         self.heard = now;
         let awaited = match std::mem::replace(&mut self.activity, Activity::Commands) {
@@ -41,7 +41,7 @@ impl<S: Read + Write> Connection<S> {
             }
             (Awaited::Password, Outcome::Authenticated(Err(NotAuthenticated::Denied))) => {
                 self.record.denied(self.transport.tls_version());
-                self.refuse(Refusal::Credentials);
+                self.activity = Activity::PausedUntil(tell, Held::Denial);
             }
             (Awaited::Password, Outcome::Authenticated(Err(NotAuthenticated::NoMaildir(why)))) => {
                 self.record.refused(why);
@@ -62,6 +62,38 @@ impl<S: Read + Write> Connection<S> {
             (awaited, _) => self.failed(awaited, None),
         }
         None
+    }
+
+    /// This password, which was to be checked, has to wait for its turn.
+    pub fn pause(&mut self, check: Job, until: Instant) {
+        self.activity = Activity::PausedUntil(until, Held::Check(Box::new(check)));
+    }
+
+    /// It is its turn at `until` already.
+    pub fn pause_until(&mut self, until: Instant) {
+        if let Activity::PausedUntil(moment, Held::Check(_)) = &mut self.activity {
+            *moment = until;
+        }
+    }
+
+    /// It has waited for its turn as long as a mail program may be left without a word.
+    pub fn given_up(&mut self) {
+        self.activity = Activity::Commands;
+        self.record.refused("too many passwords from its network are wrong, this one was not looked at");
+        self.refuse(Refusal::Throttled);
+    }
+
+    /// A pause is over.
+    pub(super) fn rested(&mut self) -> Step {
+        match std::mem::replace(&mut self.activity, Activity::Commands) {
+            Activity::PausedUntil(_, Held::Check(check)) => {
+                self.activity = Activity::AwaitingJob(Awaited::Password);
+                return Step::Submits(*check);
+            }
+            Activity::PausedUntil(_, Held::Denial) => self.refuse(Refusal::Credentials),
+            other => self.activity = other,
+        }
+        Step::Done
     }
 
     /// The job could not even be queued.

@@ -12,6 +12,7 @@ use super::*;
 mod clients;
 mod pipe;
 mod random;
+mod strangers;
 mod world;
 
 use pipe::Pipe;

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use super::pipe::{Clock, Pipe, Stream, pipe};
 use crate::{
     auth::Authenticator,
+    config::Networks,
     net::transport::Transport,
     proto::session::Terms,
     server::{
@@ -99,7 +100,12 @@ impl World {
             login_time: Duration::from_secs(60),
             idle_time: Duration::from_secs(600),
         };
-        let rules = Rules { connections: 1000, connections_per_address: 500, takeover_after: Duration::from_secs(30) };
+        let rules = Rules {
+            connections: 1000,
+            connections_per_address: 500,
+            takeover_after: Duration::from_secs(30),
+            penalty_free: Networks::default(),
+        };
         let house = House::new(rules, tools, Hands(bench.clone()));
         World { folder, clock, bench, house, pipes: vec![] }
     }
@@ -131,9 +137,19 @@ impl World {
         self.admit_over(room, Transport::Plain, terms)
     }
 
+    /// The same from another address than 192.0.2.1.
+    pub(super) fn admit_from(&mut self, address: &str) -> Pipe {
+        let terms = Terms { tls_offered: false, tls_active: false, plaintext_login: true };
+        self.enter(address, 1 << 20, Transport::Plain, terms)
+    }
+
     pub(super) fn admit_over(&mut self, room: usize, transport: Transport, terms: Terms) -> Pipe {
+        self.enter("192.0.2.1", room, transport, terms)
+    }
+
+    fn enter(&mut self, address: &str, room: usize, transport: Transport, terms: Terms) -> Pipe {
         let (pipe, stream) = pipe(room, &self.clock);
-        let peer = "192.0.2.1:1100".parse().unwrap();
+        let peer = (address.parse::<std::net::IpAddr>().unwrap(), 1100).into();
         let admitted = self.house.admit(stream, peer, transport, terms, self.clock.get());
         let Ok(place) = admitted else { panic!("the house is full") };
         self.pipes.push((place, pipe.clone()));
@@ -146,7 +162,7 @@ impl World {
         self.pipes.retain(|(_, pipe)| pipe.closed().is_none());
         for (place, pipe) in &self.pipes {
             if let Some(edge) = pipe.edge() {
-                self.house.ready(*place, edge.readable, edge.read_closed, edge.writable);
+                self.house.ready(*place, edge.readable, edge.read_closed, edge.writable, self.clock.get());
             }
         }
         self.house.expire(self.clock.get());
