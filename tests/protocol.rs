@@ -24,6 +24,8 @@ mod octets;
 mod sasl;
 #[path = "protocol/seen.rs"]
 mod seen;
+#[path = "protocol/throttle.rs"]
+mod throttle;
 #[path = "protocol/tls.rs"]
 mod tls;
 #[path = "protocol/transaction.rs"]

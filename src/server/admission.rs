@@ -36,14 +36,15 @@ impl Admission {
     /// # Errors
     /// [`Full`] where it is to be turned away.
     pub fn enter(&mut self, household: Household) -> Result<(), Full> {
+        let count = self.of_address.get(&household).copied().unwrap_or_default();
+        // First, since in a full house somebody else may have to go.
+        if count >= self.limit_per_address {
+            return Err(Full::Address);
+        }
         if self.all >= self.limit {
             return Err(Full::House);
         }
-        let count = self.of_address.entry(household).or_default();
-        if *count >= self.limit_per_address {
-            return Err(Full::Address);
-        }
-        *count += 1;
+        self.of_address.insert(household, count + 1);
         self.all += 1;
         Ok(())
     }
@@ -76,6 +77,7 @@ mod tests {
         assert_eq!(admission.enter(ip("192.0.2.1")), Err(Full::Address));
         assert_eq!(admission.enter(ip("192.0.2.2")), Ok(()));
         assert_eq!(admission.enter(ip("192.0.2.3")), Err(Full::House));
+        assert_eq!(admission.enter(ip("192.0.2.1")), Err(Full::Address), "nobody has to go for it");
         admission.leave(ip("192.0.2.1"));
         assert_eq!(admission.enter(ip("192.0.2.1")), Ok(()));
     }

@@ -15,6 +15,7 @@ use rustls::ServerConfig;
 
 use super::{
     pump::{MessagePump, Pumped},
+    quota::Quota,
     record::{Reason, Record},
     worker::Job,
 };
@@ -44,6 +45,8 @@ pub struct Tools {
     pub login_time: Duration,
     /// Without an octet in either direction, after login.
     pub idle_time: Duration,
+    /// How much strangers have made the log say.
+    pub quota: Quota,
 }
 
 /// What the house must do when a turn is over.
@@ -338,7 +341,7 @@ impl<S: Read + Write> Connection<S> {
             }
             Err(error) => {
                 if error.kind() == ErrorKind::InvalidData {
-                    self.record.trouble(format_args!("TLS: {error}"));
+                    self.record.failed(format_args!("TLS: {error}"), &mut tools.quota, now);
                 }
                 // One flush is left, for the alert.
                 self.outbox = Outbox::default();

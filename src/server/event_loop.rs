@@ -21,6 +21,7 @@ use super::{
     connection::Tools,
     house::{House, Rules},
     listeners::{Kind, Listener},
+    quota::Quota,
     signals::{Incoming, Wish},
     worker::{Office, Threads},
 };
@@ -124,6 +125,7 @@ impl EventLoop {
             mark_seen: settings.office.mark_seen,
             login_time: settings.login_time,
             idle_time: settings.idle_time,
+            quota: Quota::default(),
         };
         let workers = Threads::new(settings.office, sender, move || {
             if let Err(error) = waker.wake() {

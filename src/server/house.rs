@@ -5,7 +5,7 @@
 //! test can drive thousands of clients through it without any of them.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     io::{Read, Write},
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -52,6 +52,10 @@ pub struct House<S, W> {
     queue: VecDeque<Id>,
     deadlines: Deadlines,
     admission: Admission,
+    /// Who has not logged in, the oldest first.
+    strangers: BTreeSet<Id>,
+    /// Strangers who had to go since the log last said so, and when that was.
+    crowded_out: (u32, Option<Instant>),
     throttle: Throttle<Id>,
     penalty_free: Networks,
     holders: HashMap<MaildropId, Id>,
@@ -88,6 +92,8 @@ impl<S: Read + Write, W: Workers> House<S, W> {
             queue: VecDeque::new(),
             deadlines: Deadlines::default(),
             admission: Admission::new(rules.connections, rules.connections_per_address),
+            strangers: BTreeSet::new(),
+            crowded_out: (0, None),
             throttle: Throttle::default(),
             penalty_free: rules.penalty_free,
             holders: HashMap::new(),
@@ -99,9 +105,10 @@ impl<S: Read + Write, W: Workers> House<S, W> {
     }
 
     /// Lets a client in, and gives it its first turn with the next [`House::run`]. Its place names it to the poll.
+    /// In a full house the oldest who has not logged in goes for it.
     ///
     /// # Errors
-    /// The house is full; the stream comes back.
+    /// The house is full of those who have logged in, or its address has all its connections; the stream comes back.
     pub fn admit(
         &mut self,
         stream: S,
@@ -111,7 +118,11 @@ impl<S: Read + Write, W: Workers> House<S, W> {
         now: Instant,
     ) -> Result<usize, (Full, S)> {
         let household = Household::of(peer.ip());
-        if let Err(full) = self.admission.enter(household) {
+        let entered = self.admission.enter(household).or_else(|full| match full {
+            Full::House if self.make_room(now) => self.admission.enter(household),
+            full => Err(full),
+        });
+        if let Err(full) = entered {
             return Err((full, stream));
         }
         let entry = self.residents.vacant_entry();
@@ -121,6 +132,7 @@ impl<S: Read + Write, W: Workers> House<S, W> {
         let due = connection.deadline(now, &self.tools);
         self.deadlines.insert(due, id);
         self.queue.push_back(id);
+        self.strangers.insert(id);
         let pays = !self.penalty_free.contains(peer.ip());
         entry.insert(Resident { id, household, pays, due, queued: true, holds: None, connection });
         Ok(id.place)
@@ -177,11 +189,13 @@ impl<S: Read + Write, W: Workers> House<S, W> {
             }
         }
         let tell = self.judge(id, &outcome, now);
-        let Some(resident) = self.resident(id) else { return };
-        let job = resident.connection.outcome(outcome, now, tell);
+        let resident = self.residents.get_mut(id.place).filter(|resident| resident.id == id);
+        let Some(resident) = resident else { return };
+        let job = resident.connection.outcome(outcome, now, tell, &mut self.tools);
         if let Some(maildrop) = resident.connection.maildrop_id() {
             resident.holds = Some(maildrop);
             self.holders.insert(maildrop, id);
+            self.strangers.remove(&id);
         }
         match job {
             Some(job) => self.submit(id, job, now),
@@ -192,6 +206,7 @@ impl<S: Read + Write, W: Workers> House<S, W> {
 
     /// Closes those whose time is up, and gives those a turn whose pause is over.
     pub fn expire(&mut self, now: Instant) {
+        self.tools.quota.expire(now);
         while let Some(id) = self.deadlines.pop_due(now) {
             let Some(resident) = self.residents.get_mut(id.place).filter(|resident| resident.id == id) else {
                 continue;
@@ -243,7 +258,7 @@ impl<S: Read + Write, W: Workers> House<S, W> {
 
     /// How long nobody's time is up.
     pub fn until_next(&self, now: Instant) -> Option<Duration> {
-        self.deadlines.until_next(now)
+        self.deadlines.until_next(now).into_iter().chain(self.tools.quota.until_next(now)).min()
     }
 
     /// The server stops: who is in UPDATE finishes it, all others are closed without one.
@@ -279,11 +294,27 @@ impl<S: Read + Write, W: Workers> House<S, W> {
         let Some(job) = self.wait_for_turn(id, job, now) else { return };
         if let Err(job) = self.workers.submit(id, job) {
             self.not_checked(id, now);
-            if let Some(resident) = self.resident(id) {
-                resident.connection.turned_away(job);
+            let resident = self.residents.get_mut(id.place).filter(|resident| resident.id == id);
+            if let Some(resident) = resident {
+                resident.connection.turned_away(job, now, &mut self.tools);
                 self.enqueue(id);
             }
         }
+    }
+
+    /// Closes the oldest who has not logged in; false where everybody has.
+    fn make_room(&mut self, now: Instant) -> bool {
+        let Some(&oldest) = self.strangers.first() else { return false };
+        self.close(oldest, Reason::CrowdedOut, now);
+        let (count, told) = &mut self.crowded_out;
+        *count += 1;
+        if told.is_none_or(|at| now - at > LOG_PAUSE) {
+            log::warn!(
+                "full house: {count} connections that had not logged in have made room; said once a minute at most"
+            );
+            (*count, *told) = (0, Some(now));
+        }
+        true
     }
 
     fn enqueue(&mut self, id: Id) {
@@ -301,6 +332,7 @@ impl<S: Read + Write, W: Workers> House<S, W> {
         }
         let mut resident = self.residents.remove(id.place);
         self.deadlines.remove(resident.due, id);
+        self.strangers.remove(&id);
         self.admission.leave(resident.household);
         self.throttle.leave(resident.household, id, now);
         self.call_next(resident.household, now);

@@ -24,7 +24,7 @@ use crate::{
 
 impl<S: Read + Write> Connection<S> {
     /// The outcome of the job that was submitted; then a turn is due. That a password is wrong is told at `tell`.
-    pub fn outcome(&mut self, outcome: Outcome, now: Instant, tell: Instant) -> Option<Job> {
+    pub fn outcome(&mut self, outcome: Outcome, now: Instant, tell: Instant, tools: &mut Tools) -> Option<Job> {
         // A job took as long as it took: that was no silence of the client's.
         self.heard = now;
         let awaited = match std::mem::replace(&mut self.activity, Activity::Commands) {
@@ -40,14 +40,14 @@ impl<S: Read + Write> Connection<S> {
                 return self.open_again();
             }
             (Awaited::Password, Outcome::Authenticated(Err(NotAuthenticated::Denied))) => {
-                self.record.denied(self.transport.tls_version());
+                self.record.denied(self.transport.tls_version(), &mut tools.quota, now);
                 self.activity = Activity::PausedUntil(tell, Held::Denial);
             }
             (Awaited::Password, Outcome::Authenticated(Err(NotAuthenticated::NoMaildir(why)))) => {
-                self.record.refused(why);
+                self.record.refused(why, &mut tools.quota, now);
                 self.refuse(Refusal::Permanent);
             }
-            (Awaited::Maildrop(_), Outcome::Opened(opened)) => self.opened(opened),
+            (Awaited::Maildrop(_), Outcome::Opened(opened)) => self.opened(opened, now, tools),
             (Awaited::Location { message, body_lines }, Outcome::Located(store, located)) => {
                 self.store = Some(store);
                 return match located {
@@ -77,9 +77,10 @@ impl<S: Read + Write> Connection<S> {
     }
 
     /// It has waited for its turn as long as a mail program may be left without a word.
-    pub fn given_up(&mut self) {
+    pub fn given_up(&mut self, now: Instant, tools: &mut Tools) {
         self.activity = Activity::Commands;
-        self.record.refused("too many passwords from its network are wrong, this one was not looked at");
+        let why = "too many passwords from its network are wrong, this one was not looked at";
+        self.record.refused(why, &mut tools.quota, now);
         self.refuse(Refusal::Throttled);
     }
 
@@ -97,9 +98,9 @@ impl<S: Read + Write> Connection<S> {
     }
 
     /// The job could not even be queued.
-    pub fn turned_away(&mut self, job: Job) {
+    pub fn turned_away(&mut self, job: Job, now: Instant, tools: &mut Tools) {
         if let Activity::AwaitingJob(awaited) = std::mem::replace(&mut self.activity, Activity::Commands) {
-            self.record.trouble("too much to do, a job was turned away");
+            self.record.failed("too much to do, a job was turned away", &mut tools.quota, now);
             self.failed(awaited, if let Job::Locate(store) = job { Some(store) } else { None });
         }
     }
@@ -148,7 +149,7 @@ impl<S: Read + Write> Connection<S> {
         self.session.not_sent(unsent).encode(self.outbox.end());
     }
 
-    fn opened(&mut self, opened: Result<Box<Store>, OpenError>) {
+    fn opened(&mut self, opened: Result<Box<Store>, OpenError>, now: Instant, tools: &mut Tools) {
         let refusal = match opened {
             Ok(store) => {
                 self.record.logged_in(store.maildrop(), self.transport.tls_version());
@@ -157,7 +158,7 @@ impl<S: Read + Write> Connection<S> {
                 return self.say(effect);
             }
             Err(error) => {
-                self.record.refused(&error);
+                self.record.refused(&error, &mut tools.quota, now);
                 match error {
                     OpenError::Busy(_) => Refusal::InUse,
                     OpenError::Temporary(_) => Refusal::Temporary,

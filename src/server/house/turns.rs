@@ -38,7 +38,7 @@ impl<S: Read + Write, W: Workers> House<S, W> {
                 None
             }
             Turn::TooLong => {
-                resident.connection.given_up();
+                resident.connection.given_up(now, &mut self.tools);
                 self.enqueue(id);
                 None
             }

@@ -212,3 +212,71 @@ fn a_network_without_penalty_is_slowed_by_nothing_and_others_are() {
         assert_eq!(times.map(|_| reply(&mut world, &client, WRONG).1), times);
     }
 }
+
+/// Whether a client from 192.0.2.2 is let in, and if so its end.
+fn knocks(world: &mut World) -> Option<Pipe> {
+    let (pipe, stream) = pipe::pipe(1 << 20, &world.clock);
+    let terms = Terms { tls_offered: false, tls_active: false, plaintext_login: true };
+    let peer = "192.0.2.2:1".parse().unwrap();
+    match world.house.admit(stream, peer, Transport::Plain, terms, world.now()) {
+        Ok(place) => world.pipes.push((place, pipe.clone())),
+        Err((full, _)) => {
+            assert_eq!(full, Full::House);
+            return None;
+        }
+    }
+    Some(pipe)
+}
+
+#[test]
+fn in_a_full_house_the_oldest_stranger_goes_for_the_newcomer_and_nobody_who_has_logged_in() {
+    let mut world = World::new(3);
+    world.house.admission = Admission::new(3, 3);
+    let resident = log_in_as(&mut world, 0);
+    let (older, younger) = (world.admit(99), world.admit(99));
+    world.settle();
+    older.take(99);
+    let newcomer = knocks(&mut world).unwrap();
+    assert!(older.closed().is_some() && !older.has_octets(), "closed without a word");
+    assert!(younger.closed().is_none() && resident.closed().is_none());
+    for (user, client) in [(1, &younger), (2, &newcomer)] {
+        assert!(world.talk(client, &format!("USER u{user}\r\nPASS secret\r\n")).ends_with(" messages\r\n"));
+    }
+    assert!(knocks(&mut world).is_none(), "all have logged in");
+    assert!(world.talk(&resident, "NOOP\r\n").starts_with("+OK"));
+    resident.reset();
+    world.settle();
+    assert!(knocks(&mut world).is_some());
+}
+
+#[test]
+fn who_has_all_connections_of_its_address_makes_nobody_go() {
+    let mut world = World::new(1);
+    world.house.admission = Admission::new(3, 1);
+    let (first, _) = (world.admit_from("192.0.2.9"), world.admit_from("192.0.2.10"));
+    world.admit_from("192.0.2.2");
+    let (_, stream) = pipe::pipe(99, &world.clock);
+    let terms = Terms { tls_offered: false, tls_active: false, plaintext_login: true };
+    let full = world.house.admit(stream, "192.0.2.2:1".parse().unwrap(), Transport::Plain, terms, world.now());
+    assert!(matches!(full, Err((Full::Address, _))) && first.closed().is_none());
+}
+
+#[test]
+fn a_login_whose_connection_made_room_is_called_off() {
+    let mut world = world();
+    world.house.admission = Admission::new(1, 1);
+    world.bench.borrow_mut().delay = Box::new(|| SECOND);
+    let client = world.admit(1 << 20);
+    client.say(LOGIN.as_bytes());
+    world.settle();
+    let newcomer = knocks(&mut world).unwrap();
+    world.wait(3 * SECOND);
+    assert!(client.closed().is_some() && is_free(&world));
+    assert_eq!(world.talk(&newcomer, "STAT\r\n"), "+OK poppet ready\r\n-ERR log in first\r\n");
+}
+
+fn log_in_as(world: &mut World, user: usize) -> Pipe {
+    let client = world.admit(1 << 20);
+    assert!(world.talk(&client, &format!("USER u{user}\r\nPASS secret\r\n")).ends_with(" messages\r\n"));
+    client
+}

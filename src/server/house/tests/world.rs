@@ -99,6 +99,7 @@ impl World {
             mark_seen: true,
             login_time: Duration::from_secs(60),
             idle_time: Duration::from_secs(600),
+            quota: Default::default(),
         };
         let rules = Rules {
             connections: 1000,
