@@ -107,12 +107,16 @@ impl<T: Copy + PartialEq> Throttle<T> {
             lane.checking = lane.waiting.pop_front();
             return Turn::Check;
         }
-        let gives_up = lane.waiting[place].gives_up;
-        if gives_up <= now {
-            lane.waiting.remove(place);
-            return Turn::TooLong;
+        let attempt = &mut lane.waiting[place];
+        if attempt.gives_up <= now {
+            if lane.forgiven > now {
+                lane.waiting.remove(place);
+                return Turn::TooLong;
+            }
+            // Nobody there has failed: it is the checks themselves that take so long.
+            attempt.gives_up = now + PATIENCE;
         }
-        Turn::Pause(gives_up)
+        Turn::Pause(attempt.gives_up)
     }
 
     /// Who is to ask, and when: whoever is first, if nothing but the clock keeps it from its turn.

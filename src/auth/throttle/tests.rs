@@ -151,6 +151,17 @@ fn who_has_no_rival_has_his_turn_within_the_longest_pause_and_others_are_given_u
 }
 
 #[test]
+fn where_nobody_has_failed_nobody_is_given_up() {
+    let (mut throttle, now) = (Throttle::default(), Instant::now());
+    assert_eq!(throttle.ask(house(1), &user("ada"), 1, now), Turn::Check);
+    assert_eq!(throttle.ask(house(1), &user("bob"), 2, now), Turn::Pause(now + PATIENCE));
+    let later = now + PATIENCE;
+    assert_eq!(throttle.ask(house(1), &user("bob"), 2, later), Turn::Pause(later + PATIENCE));
+    throttle.finish(house(1), 1, Verdict::Right, later);
+    assert_eq!(throttle.ask(house(1), &user("bob"), 2, later), Turn::Check);
+}
+
+#[test]
 fn who_has_logged_in_from_there_goes_before_strangers() {
     let (mut throttle, begin) = (Throttle::default(), Instant::now());
     assert_eq!(throttle.ask(house(1), &user("bob"), 1, begin), Turn::Check);
