@@ -59,7 +59,7 @@ fn while_one_password_is_checked_the_next_has_to_pause_and_no_longer() {
 
 #[test]
 fn guesses_of_an_hour_are_bounded_over_any_number_of_connections() {
-    for sockets in [1, 2, 50, 1000] {
+    for sockets in [1, 2, 50, 300] {
         let (mut throttle, begin) = (Throttle::default(), Instant::now());
         let (mut now, mut guesses, mut next) = (begin, 0, sockets);
         (0..sockets).for_each(|ticket| guesses += u32::from(guess(&mut throttle, house(1), ticket, now).is_some()));
@@ -74,7 +74,7 @@ fn guesses_of_an_hour_are_bounded_over_any_number_of_connections() {
                 }
                 Turn::TooLong | Turn::Pause(_) => {}
             }
-            if sockets > 1 {
+            if throttle.lanes[&house(1)].waiting.len() + 1 < sockets as usize {
                 let _ = throttle.ask(house(1), &user("ada"), next, now);
                 next += 1;
             }
