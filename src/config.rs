@@ -84,7 +84,7 @@ pub struct Users {
 pub struct Login {
     /// Networks that may log in without TLS.
     pub plaintext_from: Networks,
-    /// Networks whose failed logins slow nobody down. Not in force yet.
+    /// Networks whose failed logins slow nobody down.
     pub penalty_free: Networks,
 }
 
@@ -185,15 +185,12 @@ impl Config {
 
     /// A sentence for each key of the file that this version accepts and does not obey yet.
     pub fn not_in_force(&self) -> Vec<String> {
-        let idle = [
-            (!self.login.penalty_free.is_empty(), "login", "penalty-free", "failed logins slow nobody down"),
-            (
-                self.lines.contains_key(&("process", "user")),
-                "process",
-                "user",
-                "the server stays the user that started it",
-            ),
-        ];
+        let idle = [(
+            self.lines.contains_key(&("process", "user")),
+            "process",
+            "user",
+            "the server stays the user that started it",
+        )];
         let sentence = |&(_, section, key, instead): &(bool, &'static str, &'static str, &str)| {
             format!("{}: not in force in this version: {instead}", self.place(section, key))
         };

@@ -26,6 +26,8 @@ mod proxy;
 mod sasl;
 #[path = "protocol/seen.rs"]
 mod seen;
+#[path = "protocol/throttle.rs"]
+mod throttle;
 #[path = "protocol/tls.rs"]
 mod tls;
 #[path = "protocol/transaction.rs"]

@@ -3,7 +3,9 @@
 //! Owns: the users that are in force, when their file is read anew, and what one attempt gives away (nothing).
 //! Does not know: sockets, protocols, how many attempts somebody may make.
 
+pub mod household;
 pub mod password;
+pub mod throttle;
 pub mod users;
 
 use std::fmt;

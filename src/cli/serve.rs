@@ -87,6 +87,7 @@ pub fn settings(
             connections: limits.connections as usize,
             connections_per_address: limits.connections_per_address as usize,
             takeover_after: limits.takeover_after,
+            penalty_free: config.login.penalty_free.clone(),
         },
         login_time: limits.login_time,
         idle_time: limits.idle_time,

@@ -72,6 +72,8 @@ pub struct Terms {
 pub enum Refusal {
     /// Wrong name or password.
     Credentials,
+    /// Too many of its network were wrong: this one was not even looked at.
+    Throttled,
     /// Another session has the maildrop.
     InUse,
     /// Something that may pass by itself.
@@ -199,6 +201,7 @@ impl Session {
             Err(refusal) => refusal,
         };
         Effect::Reply(match refusal {
+            Refusal::Throttled => Reply::coded(Code::SysTemp, "too many wrong passwords from your network, try later"),
             Refusal::InUse => Reply::coded(Code::InUse, "another session has this maildrop open"),
             Refusal::Temporary => Reply::coded(Code::SysTemp, "the maildrop cannot be opened now, try again later"),
             Refusal::Permanent => {

@@ -3,10 +3,9 @@
 //! Owns: how many connections there are, in all and of each address.
 //! Does not know: what they do.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
-};
+use std::collections::HashMap;
+
+use crate::auth::household::Household;
 
 /// Counts connections.
 #[derive(Debug)]
@@ -14,7 +13,7 @@ pub struct Admission {
     limit: usize,
     limit_per_address: usize,
     all: usize,
-    of_address: HashMap<IpAddr, usize>,
+    of_address: HashMap<Household, usize>,
 }
 
 /// Why somebody is turned away.
@@ -36,11 +35,15 @@ impl Admission {
     ///
     /// # Errors
     /// [`Full`] where it is to be turned away.
-    pub fn enter(&mut self, address: Option<IpAddr>) -> Result<(), Full> {
+    pub fn enter(&mut self, household: Option<Household>) -> Result<(), Full> {
+        // First, since in a full house somebody else may have to go.
+        if household.is_some_and(|household| self.has_all(household)) {
+            return Err(Full::Address);
+        }
         if self.all >= self.limit {
             return Err(Full::House);
         }
-        address.map_or(Ok(()), |address| self.name(address))?;
+        household.map_or(Ok(()), |household| self.name(household))?;
         self.all += 1;
         Ok(())
     }
@@ -49,33 +52,28 @@ impl Admission {
     ///
     /// # Errors
     /// [`Full::Address`]; then it goes on without one.
-    pub fn name(&mut self, address: IpAddr) -> Result<(), Full> {
-        let count = self.of_address.entry(household(address)).or_default();
-        if *count >= self.limit_per_address {
+    pub fn name(&mut self, household: Household) -> Result<(), Full> {
+        if self.has_all(household) {
             return Err(Full::Address);
         }
-        *count += 1;
+        *self.of_address.entry(household).or_default() += 1;
         Ok(())
     }
 
+    fn has_all(&self, household: Household) -> bool {
+        self.of_address.get(&household).copied().unwrap_or_default() >= self.limit_per_address
+    }
+
     /// A connection that was let in has gone, and the address that it had.
-    pub fn leave(&mut self, address: Option<IpAddr>) {
+    pub fn leave(&mut self, household: Option<Household>) {
         self.all -= 1;
-        let Some(address) = address.map(household) else { return };
-        if let Some(count) = self.of_address.get_mut(&address) {
+        let Some(household) = household else { return };
+        if let Some(count) = self.of_address.get_mut(&household) {
             *count -= 1;
             if *count == 0 {
-                self.of_address.remove(&address);
+                self.of_address.remove(&household);
             }
         }
-    }
-}
-
-/// Whoever has one IPv6 address has 2^64 of them: they count as one.
-fn household(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
     }
 }
 
@@ -83,8 +81,8 @@ fn household(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn ip(text: &str) -> Option<IpAddr> {
-        Some(text.parse().unwrap())
+    fn ip(text: &str) -> Option<Household> {
+        Some(Household::of(text.parse().unwrap()))
     }
 
     #[test]
@@ -95,6 +93,7 @@ mod tests {
         assert_eq!(admission.enter(ip("192.0.2.1")), Err(Full::Address));
         assert_eq!(admission.enter(ip("192.0.2.2")), Ok(()));
         assert_eq!(admission.enter(ip("192.0.2.3")), Err(Full::House));
+        assert_eq!(admission.enter(ip("192.0.2.1")), Err(Full::Address), "nobody has to go for it");
         admission.leave(ip("192.0.2.1"));
         assert_eq!(admission.enter(ip("192.0.2.1")), Ok(()));
     }
@@ -113,7 +112,7 @@ mod tests {
     #[test]
     fn a_proxy_is_not_held_to_the_limit_of_an_address_and_its_client_is() {
         let mut admission = Admission::new(4, 1);
-        let client: IpAddr = "192.0.2.1".parse().unwrap();
+        let client = Household::of("192.0.2.1".parse().unwrap());
         assert_eq!([(); 3].map(|()| admission.enter(None)), [Ok(()); 3]);
         assert_eq!(admission.name(client), Ok(()));
         assert_eq!(admission.name(client), Err(Full::Address));

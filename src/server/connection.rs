@@ -16,6 +16,7 @@ use rustls::ServerConfig;
 use super::{
     admission::Full,
     pump::{MessagePump, Pumped},
+    quota::Quota,
     record::{Reason, Record},
     worker::Job,
 };
@@ -50,6 +51,8 @@ pub struct Tools {
     pub login_time: Duration,
     /// Without an octet in either direction, after login.
     pub idle_time: Duration,
+    /// How much strangers have made the log say.
+    pub quota: Quota,
 }
 
 /// What the house must do when a turn is over.
@@ -89,6 +92,8 @@ pub struct Connection<S> {
     blocked: bool,
     /// The client has sent its last octet; the socket may still hold some.
     read_closed: bool,
+    /// That happened during a pause.
+    has_left: bool,
 }
 
 /// A connection does one of these at a time.
@@ -106,8 +111,19 @@ enum Activity {
     StartingTls,
     /// Waiting for a worker.
     AwaitingJob(Awaited),
+    /// Waiting for that moment, since passwords of its household were wrong. Nothing is read meanwhile.
+    PausedUntil(Instant, Held),
     /// The last reply leaves, then the socket closes.
     Draining(Reason),
+}
+
+/// What a pause keeps back.
+#[derive(Debug)]
+enum Held {
+    /// A password that is to be checked.
+    Check(Box<Job>),
+    /// The reply to a wrong one.
+    Denial,
 }
 
 #[derive(Debug)]
@@ -145,6 +161,7 @@ impl<S: Read + Write> Connection<S> {
             readable: true,
             blocked: false,
             read_closed: false,
+            has_left: false,
         }
     }
 
@@ -156,6 +173,7 @@ impl<S: Read + Write> Connection<S> {
     /// The poll has news; whether they are a reason for a turn.
     pub fn ready(&mut self, readable: bool, read_closed: bool, writable: bool) -> bool {
         self.readable |= readable || read_closed;
+        self.has_left |= read_closed && !self.read_closed && matches!(self.activity, Activity::PausedUntil(..));
         self.read_closed |= read_closed;
         let hears = matches!(self.activity, Activity::Commands | Activity::Header(_)) && (readable || read_closed);
         hears || writable && self.blocked
@@ -164,7 +182,16 @@ impl<S: Read + Write> Connection<S> {
     /// The client has gone altogether. A login that still waits is called off: it would keep others waiting.
     /// An UPDATE goes on, and whatever is being sent finds out by itself.
     pub fn hung_up(&self) -> bool {
-        matches!(self.activity, Activity::AwaitingJob(Awaited::Password | Awaited::Maildrop(_)))
+        matches!(
+            self.activity,
+            Activity::AwaitingJob(Awaited::Password | Awaited::Maildrop(_)) | Activity::PausedUntil(..)
+        )
+    }
+
+    /// The client has sent its FIN during a pause. Who sends all at once and then FIN wants to hear the replies,
+    /// but this one had something to wait for, and left.
+    pub fn has_left(&self) -> bool {
+        self.has_left
     }
 
     /// Does what can be done without waiting, but not more than a fair share.
@@ -203,9 +230,19 @@ impl<S: Read + Write> Connection<S> {
         match self.activity {
             // A job takes as long as it takes.
             Activity::AwaitingJob(_) => now + Duration::from_secs(1),
+            Activity::PausedUntil(until, _) if until > now => until.min(self.time_to_log_in(tools)),
             _ if self.record.has_logged_in() => self.heard + tools.idle_time,
-            _ => self.record.began() + tools.login_time,
+            _ => self.time_to_log_in(tools),
         }
+    }
+
+    /// Whether its pause is over, so that a turn is due.
+    pub fn is_rested(&self, now: Instant) -> bool {
+        matches!(self.activity, Activity::PausedUntil(until, _) if until <= now)
+    }
+
+    fn time_to_log_in(&self, tools: &Tools) -> Instant {
+        self.record.began() + tools.login_time
     }
 
     /// The end. What TLS and the log have to say of it is said.
@@ -258,6 +295,8 @@ impl<S: Read + Write> Connection<S> {
     fn step(&mut self, now: Instant, tools: &mut Tools) -> Step {
         match &mut self.activity {
             Activity::AwaitingJob(_) | Activity::StartingTls | Activity::Draining(_) => Step::Waits,
+            Activity::PausedUntil(until, _) if *until > now => Step::Waits,
+            Activity::PausedUntil(..) => self.rested(),
             Activity::Listing(listing) => {
                 if self.session.list(listing, self.outbox.end(), HIGH_WATER) {
                     self.activity = Activity::Commands;
@@ -314,7 +353,7 @@ impl<S: Read + Write> Connection<S> {
             }
             Err(error) => {
                 if error.kind() == ErrorKind::InvalidData {
-                    self.record.trouble(format_args!("TLS: {error}"));
+                    self.record.failed(format_args!("TLS: {error}"), &mut tools.quota, now);
                 }
                 // One flush is left, for the alert.
                 self.outbox = Outbox::default();

@@ -25,6 +25,7 @@ use super::{
     connection::Tools,
     house::{House, Rules},
     listeners::{Kind, Listener},
+    quota::Quota,
     signals::{Incoming, Wish},
     worker::{Office, Threads},
 };
@@ -133,6 +134,7 @@ impl EventLoop {
             mark_seen: settings.office.mark_seen,
             login_time: settings.login_time,
             idle_time: settings.idle_time,
+            quota: Quota::default(),
         };
         let woken = Arc::new(AtomicBool::new(false));
         let is_woken = Arc::clone(&woken);
@@ -180,6 +182,7 @@ impl EventLoop {
                             event.is_readable(),
                             event.is_read_closed() || gone,
                             event.is_writable() || gone,
+                            now,
                         );
                         if gone {
                             self.house.hung_up(place, now);

@@ -5,7 +5,7 @@
 //! test can drive thousands of clients through it without any of them.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     io::{Read, Write},
     net::{IpAddr, SocketAddr},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -23,13 +23,15 @@ use super::{
     worker::{Job, Outcome, Workers},
 };
 use crate::{
+    auth::{household::Household, throttle::Throttle},
+    config::Networks,
     maildir::{MaildropId, OpenError},
     net::transport::Transport,
     proto::session::Terms,
 };
 
-/// How many may be in, and when a maildrop changes hands.
-#[derive(Clone, Copy, Debug)]
+/// How many may be in, who pays for wrong passwords, and when a maildrop changes hands.
+#[derive(Clone, Debug)]
 pub struct Rules {
     /// Connections in all.
     pub connections: usize,
@@ -37,6 +39,8 @@ pub struct Rules {
     pub connections_per_address: usize,
     /// Silence after which a session yields its maildrop to the same user's next one.
     pub takeover_after: Duration,
+    /// Networks whose wrong passwords slow nobody down.
+    pub penalty_free: Networks,
 }
 
 /// The connections of a server over streams `S`, with workers `W`.
@@ -48,6 +52,12 @@ pub struct House<S, W> {
     queue: VecDeque<Id>,
     deadlines: Deadlines,
     admission: Admission,
+    /// Who has not logged in, the oldest first.
+    strangers: BTreeSet<Id>,
+    /// Strangers who had to go since the log last said so, and when that was.
+    crowded_out: (u32, Option<Instant>),
+    throttle: Throttle<Id>,
+    penalty_free: Networks,
     holders: HashMap<MaildropId, Id>,
     takeover_after: Duration,
     long_turn_logged: Option<Instant>,
@@ -58,8 +68,12 @@ pub struct House<S, W> {
 #[derive(Debug)]
 struct Resident<S> {
     id: Id,
+    /// Whom a wrong password slows down.
+    household: Household,
     /// Whom it counts for; nobody where it is a proxy's, until that has named its client.
-    address: Option<IpAddr>,
+    counted: Option<Household>,
+    /// Wrong passwords from there cost something.
+    pays: bool,
     /// The moment that `deadlines` has for it.
     due: Instant,
     queued: bool,
@@ -81,6 +95,10 @@ impl<S: Read + Write, W: Workers> House<S, W> {
             queue: VecDeque::new(),
             deadlines: Deadlines::default(),
             admission: Admission::new(rules.connections, rules.connections_per_address),
+            strangers: BTreeSet::new(),
+            crowded_out: (0, None),
+            throttle: Throttle::default(),
+            penalty_free: rules.penalty_free,
             holders: HashMap::new(),
             takeover_after: rules.takeover_after,
             long_turn_logged: None,
@@ -90,9 +108,10 @@ impl<S: Read + Write, W: Workers> House<S, W> {
     }
 
     /// Lets a client in, and gives it its first turn with the next [`House::run`]. Its place names it to the poll.
+    /// In a full house the oldest who has not logged in goes for it.
     ///
     /// # Errors
-    /// The house is full; the stream comes back.
+    /// The house is full of those who have logged in, or its address has all its connections; the stream comes back.
     pub fn admit(
         &mut self,
         stream: S,
@@ -102,8 +121,13 @@ impl<S: Read + Write, W: Workers> House<S, W> {
         now: Instant,
     ) -> Result<usize, (Full, S)> {
         let by_proxy = self.tools.proxy_from.contains(peer.ip());
-        let address = (!by_proxy).then_some(peer.ip());
-        if let Err(full) = self.admission.enter(address) {
+        let household = Household::of(peer.ip());
+        let counted = (!by_proxy).then_some(household);
+        let entered = self.admission.enter(counted).or_else(|full| match full {
+            Full::House if self.make_room(now) => self.admission.enter(counted),
+            full => Err(full),
+        });
+        if let Err(full) = entered {
             return Err((full, stream));
         }
         let entry = self.residents.vacant_entry();
@@ -116,7 +140,9 @@ impl<S: Read + Write, W: Workers> House<S, W> {
         let due = connection.deadline(now, &self.tools);
         self.deadlines.insert(due, id);
         self.queue.push_back(id);
-        entry.insert(Resident { id, address, due, queued: true, holds: None, connection });
+        self.strangers.insert(id);
+        let pays = !self.penalty_free.contains(peer.ip());
+        entry.insert(Resident { id, household, counted, pays, due, queued: true, holds: None, connection });
         Ok(id.place)
     }
 
@@ -131,10 +157,13 @@ impl<S: Read + Write, W: Workers> House<S, W> {
     }
 
     /// The poll has news of whoever is at `place`.
-    pub fn ready(&mut self, place: usize, readable: bool, read_closed: bool, writable: bool) {
+    pub fn ready(&mut self, place: usize, readable: bool, read_closed: bool, writable: bool, now: Instant) {
         let Some(resident) = self.residents.get_mut(place) else { return };
-        if resident.connection.ready(readable, read_closed, writable) {
-            let id = resident.id;
+        let id = resident.id;
+        let has_news = resident.connection.ready(readable, read_closed, writable);
+        if resident.connection.has_left() {
+            self.close(id, Reason::Disconnected, now);
+        } else if has_news {
             self.enqueue(id);
         }
     }
@@ -163,24 +192,29 @@ impl<S: Read + Write, W: Workers> House<S, W> {
             if let Some(holder) = self.yielding_holder(maildrop, now) {
                 self.close(holder, Reason::TakenOver, now);
                 if let Some(job) = self.resident(id).and_then(|resident| resident.connection.open_again()) {
-                    return self.submit(id, job);
+                    return self.submit(id, job, now);
                 }
             }
         }
-        let Some(resident) = self.resident(id) else { return };
-        let job = resident.connection.outcome(outcome, now);
+        let tell = self.judge(id, &outcome, now);
+        let resident = self.residents.get_mut(id.place).filter(|resident| resident.id == id);
+        let Some(resident) = resident else { return };
+        let job = resident.connection.outcome(outcome, now, tell, &mut self.tools);
         if let Some(maildrop) = resident.connection.maildrop_id() {
             resident.holds = Some(maildrop);
             self.holders.insert(maildrop, id);
+            self.strangers.remove(&id);
         }
         match job {
-            Some(job) => self.submit(id, job),
+            Some(job) => self.submit(id, job, now),
+            None if tell > now => self.hasten(id, now),
             None => self.enqueue(id),
         }
     }
 
-    /// Closes those whose time is up.
+    /// Closes those whose time is up, and gives those a turn whose pause is over.
     pub fn expire(&mut self, now: Instant) {
+        self.tools.quota.expire(now);
         while let Some(id) = self.deadlines.pop_due(now) {
             let Some(resident) = self.residents.get_mut(id.place).filter(|resident| resident.id == id) else {
                 continue;
@@ -188,6 +222,9 @@ impl<S: Read + Write, W: Workers> House<S, W> {
             resident.due = resident.connection.deadline(now, &self.tools);
             if resident.due > now {
                 self.deadlines.insert(resident.due, id);
+                if resident.connection.is_rested(now) {
+                    self.enqueue(id);
+                }
             } else {
                 self.close(id, Reason::Timeout, now);
             }
@@ -207,7 +244,7 @@ impl<S: Read + Write, W: Workers> House<S, W> {
             match turn.unwrap_or(Next::Closed(Reason::Fault)) {
                 Next::Wait => {}
                 Next::RunAgain => self.enqueue(id),
-                Next::Submit(job) => self.submit(id, job),
+                Next::Submit(job) => self.submit(id, job, now),
                 Next::Named(client) => self.named(id, client),
                 Next::Closed(reason) => self.close(id, reason, now),
             }
@@ -230,7 +267,7 @@ impl<S: Read + Write, W: Workers> House<S, W> {
 
     /// How long nobody's time is up.
     pub fn until_next(&self, now: Instant) -> Option<Duration> {
-        self.deadlines.until_next(now)
+        self.deadlines.until_next(now).into_iter().chain(self.tools.quota.until_next(now)).min()
     }
 
     /// The server stops: who is in UPDATE finishes it, all others are closed without one.
@@ -262,10 +299,13 @@ impl<S: Read + Write, W: Workers> House<S, W> {
         holder.connection.yields(now, self.takeover_after).then_some(id)
     }
 
-    fn submit(&mut self, id: Id, job: Job) {
+    fn submit(&mut self, id: Id, job: Job, now: Instant) {
+        let Some(job) = self.wait_for_turn(id, job, now) else { return };
         if let Err(job) = self.workers.submit(id, job) {
-            if let Some(resident) = self.resident(id) {
-                resident.connection.turned_away(job);
+            self.not_checked(id, now);
+            let resident = self.residents.get_mut(id.place).filter(|resident| resident.id == id);
+            if let Some(resident) = resident {
+                resident.connection.turned_away(job, now, &mut self.tools);
                 self.enqueue(id);
             }
         }
@@ -274,10 +314,29 @@ impl<S: Read + Write, W: Workers> House<S, W> {
     /// A proxy has said whom it speaks for: from now on the connection is that client's.
     fn named(&mut self, id: Id, client: Option<IpAddr>) {
         let Some(resident) = self.residents.get_mut(id.place).filter(|resident| resident.id == id) else { return };
-        let admitted = client.map_or(Ok(()), |address| self.admission.name(address));
-        resident.address = client.filter(|_| admitted.is_ok());
+        let household = client.map(Household::of);
+        let admitted = household.map_or(Ok(()), |household| self.admission.name(household));
+        resident.counted = household.filter(|_| admitted.is_ok());
+        if let Some(address) = client {
+            (resident.household, resident.pays) = (Household::of(address), !self.penalty_free.contains(address));
+        }
         resident.connection.introduce(client, admitted, &self.tools);
         self.enqueue(id);
+    }
+
+    /// Closes the oldest who has not logged in; false where everybody has.
+    fn make_room(&mut self, now: Instant) -> bool {
+        let Some(&oldest) = self.strangers.first() else { return false };
+        self.close(oldest, Reason::CrowdedOut, now);
+        let (count, told) = &mut self.crowded_out;
+        *count += 1;
+        if told.is_none_or(|at| now - at > LOG_PAUSE) {
+            log::warn!(
+                "full house: {count} connections that had not logged in have made room; said once a minute at most"
+            );
+            (*count, *told) = (0, Some(now));
+        }
+        true
     }
 
     fn enqueue(&mut self, id: Id) {
@@ -295,7 +354,10 @@ impl<S: Read + Write, W: Workers> House<S, W> {
         }
         let mut resident = self.residents.remove(id.place);
         self.deadlines.remove(resident.due, id);
-        self.admission.leave(resident.address);
+        self.strangers.remove(&id);
+        self.admission.leave(resident.counted);
+        self.throttle.leave(resident.household, id, now);
+        self.call_next(resident.household, now);
         if let Some(maildrop) = resident.holds {
             if self.holders.get(&maildrop) == Some(&id) {
                 self.holders.remove(&maildrop);
@@ -308,6 +370,8 @@ impl<S: Read + Write, W: Workers> House<S, W> {
         self.residents.get_mut(id.place).filter(|resident| resident.id == id)
     }
 }
+
+mod turns;
 
 #[cfg(test)]
 mod tests;

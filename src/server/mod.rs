@@ -10,6 +10,7 @@ mod event_loop;
 mod house;
 mod listeners;
 mod pump;
+mod quota;
 mod record;
 mod signals;
 mod worker;

@@ -8,8 +8,11 @@
 
 use std::{fmt, net::IpAddr, time::Instant};
 
-use super::admission::Full;
-use crate::{maildrop::Maildrop, user::UserName};
+use super::{
+    admission::Full,
+    quota::{Kind, Quota},
+};
+use crate::{auth::household::Household, maildrop::Maildrop, user::UserName};
 
 /// Why a connection came to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,6 +27,8 @@ pub enum Reason {
     Refused,
     /// Its client, whom the proxy named, has too many.
     Full(Full),
+    /// It had not logged in, and somebody else needed its place.
+    CrowdedOut,
     /// Its maildrop went to another session of the same user.
     TakenOver,
     /// A message could not be sent as a whole.
@@ -42,6 +47,7 @@ impl fmt::Display for Reason {
             Reason::Disconnected => "disconnected",
             Reason::Timeout => "timeout",
             Reason::Refused => "refused",
+            Reason::CrowdedOut => "crowded-out",
             Reason::TakenOver => "taken-over",
             Reason::Broken => "message-changed",
             Reason::Shutdown => "shutdown",
@@ -115,13 +121,30 @@ impl Record {
     }
 
     /// The password is wrong.
-    pub fn denied(&self, tls: &str) {
+    pub fn denied(&self, tls: &str, quota: &mut Quota, now: Instant) {
+        if !quota.allows(Kind::Denial, Household::of(self.ip), now) {
+            return;
+        }
         log::warn!("LOGIN FAILED, user={self}, method={}, tls={tls}, ip=[{}]", self.method, self.ip);
     }
 
     /// The password is right, but the maildrop can't be had.
-    pub fn refused(&self, why: impl fmt::Display) {
-        log::warn!("LOGIN REFUSED, user={self}, ip=[{}]: {why}", self.ip);
+    pub fn refused(&self, why: impl fmt::Display, quota: &mut Quota, now: Instant) {
+        if self.may_tell(quota, now) {
+            log::warn!("LOGIN REFUSED, user={self}, ip=[{}]: {why}", self.ip);
+        }
+    }
+
+    /// A stranger's connection, or his job, came to nothing.
+    pub fn failed(&self, what: impl fmt::Display, quota: &mut Quota, now: Instant) {
+        if self.logged_in || self.may_tell(quota, now) {
+            self.trouble(what);
+        }
+    }
+
+    /// Lines that anybody can cause at will are counted.
+    fn may_tell(&self, quota: &mut Quota, now: Instant) -> bool {
+        quota.allows(Kind::Other, Household::of(self.ip), now)
     }
 
     /// The session is in its TRANSACTION state.

@@ -138,7 +138,7 @@ impl Builder {
             ("listen.pop3".to_owned(), listed(server.ports(Channel::Plain))),
             ("mail.maildir".to_owned(), format!("\"{}\"", server.mail_template)),
             // A test that guesses wrong must not slow the next one down.
-            ("login.penalty-free".to_owned(), "[\"127.0.0.0/8\"]".to_owned()),
+            ("login.penalty-free".to_owned(), "[\"127.0.0.0/8\", \"::1\"]".to_owned()),
             ("limits.connections-per-address".to_owned(), "1000".to_owned()),
         ]);
         write("ca.pem", &authority.pem());

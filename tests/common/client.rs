@@ -76,6 +76,22 @@ impl Client {
         client
     }
 
+    /// Over clear text, as if from the machine that has the address `source`: any in 127.0.0.0/8 will do.
+    pub fn connect_from(source: std::net::Ipv4Addr, server: &Server) -> Client {
+        use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
+        let made = || {
+            // Else a server that another test starts would have it too, and it would never close.
+            let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+            bind(&socket, &SocketAddr::from((source, 0)))?;
+            connect(&socket, &server.plain)?;
+            rustix::io::Result::Ok(TcpStream::from(socket))
+        };
+        let mut client = Client::over(made().expect("connect from another address"));
+        client.greeting = client.line();
+        assert!(client.greeting.starts_with("+OK"), "greeting: {}", client.greeting);
+        client
+    }
+
     /// A client on `socket` that has read nothing, the greeting neither.
     pub fn over(socket: TcpStream) -> Client {
         socket.set_nodelay(true).expect("no delay");

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::client::{Channel, Client};
+use crate::common::client::{Channel, Client, End};
 use crate::common::{DEADLINE, PASSWORD, Server, USER, eventually, ours};
 
 /// Whether a new connection is greeted with `+OK`.
@@ -93,16 +93,33 @@ fn one_address_has_so_many_connections_and_no_more() {
 }
 
 #[test]
-fn all_addresses_have_so_many_connections_and_no_more() {
+fn in_a_full_house_the_oldest_connection_that_has_not_logged_in_makes_room() {
     if !ours() {
         return;
     }
-    let server = Server::builder().config("limits.connections", "3").start();
-    let mut clients = Vec::new();
-    eventually("three connections", || {
-        clients.extend(greeted(&server));
-        clients.len() == 3
-    });
+    let server = Server::builder().config("limits.connections", "3").user("bob", PASSWORD).user(USER, PASSWORD).start();
+    let mut resident = server.log_in(USER);
+    // The harness's own look at the port goes first, if it is still there.
+    let (mut oldest, mut younger) = (server.connect_tls(), server.connect_tls());
+    let mut newcomer = server.log_in("bob");
+    assert_eq!(oldest.rest(), b"");
+    assert_eq!(oldest.end(), End::Clean, "close_notify");
+    for client in [&mut resident, &mut newcomer] {
+        client.ok("NOOP");
+    }
+    younger.list("CAPA");
+    eventually("the log has it", || server.log().contains("full house: "));
+}
+
+#[test]
+fn all_addresses_have_so_many_sessions_and_no_more() {
+    if !ours() {
+        return;
+    }
+    let builder = Server::builder().config("limits.connections", "3");
+    let names = ["ada", "bob", "eve"];
+    let server = names.iter().fold(builder, |builder, name| builder.user(name, PASSWORD)).start();
+    let mut clients: Vec<Client> = names.iter().map(|name| server.log_in(name)).collect();
     // Whether the fourth waits unaccepted or is turned away, it is not greeted while the three stay.
     let waiting = server.socket();
     waiting.set_read_timeout(Some(Duration::from_millis(300))).expect("a time");
@@ -111,7 +128,7 @@ fn all_addresses_have_so_many_connections_and_no_more() {
     assert_ne!(&octets[..read], b"+OK");
     drop(waiting);
     for client in &mut clients {
-        client.list("CAPA");
+        client.ok("NOOP");
     }
     clients.clear();
     eventually("a place is free again", || greeted(&server).is_some());

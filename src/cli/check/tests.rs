@@ -116,8 +116,8 @@ fn problems_of_the_configuration_are_told_one_by_one() {
 fn keys_that_do_nothing_yet_are_warned_of() {
     let house = House::new();
     house.maildir("ada");
-    house.configure("[login]\npenalty-free = [\"::1\"]\n");
-    assert!(house.only(Verdict::Warning, &["ada"]).contains("[login] penalty-free: not in force"));
+    house.configure("[process]\nuser = \"root\"\n");
+    assert!(house.only(Verdict::Warning, &["ada"]).contains("[process] user: not in force"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Activity, Awaited, Connection, Step, Tools};
+use super::{Activity, Awaited, Connection, Held, Step, Tools};
 use crate::{
     maildir::{self, FileError, MessageError, OpenError, Store},
     maildrop::{Marks, MessageNumber},
@@ -23,8 +23,8 @@ use crate::{
 };
 
 impl<S: Read + Write> Connection<S> {
-    /// The outcome of the job that was submitted; then a turn is due.
-    pub fn outcome(&mut self, outcome: Outcome, now: Instant) -> Option<Job> {
+    /// The outcome of the job that was submitted; then a turn is due. That a password is wrong is told at `tell`.
+    pub fn outcome(&mut self, outcome: Outcome, now: Instant, tell: Instant, tools: &mut Tools) -> Option<Job> {
         // A job took as long as it took: that was no silence of the client's.
         self.heard = now;
         let awaited = match std::mem::replace(&mut self.activity, Activity::Commands) {
@@ -40,17 +40,17 @@ impl<S: Read + Write> Connection<S> {
                 return self.open_again();
             }
             (Awaited::Password, Outcome::Authenticated(Ok(Authenticated { store: Some(store), .. }))) => {
-                self.opened(Ok(store));
+                self.opened(Ok(store), now, tools);
             }
             (Awaited::Password, Outcome::Authenticated(Err(NotAuthenticated::Denied))) => {
-                self.record.denied(self.transport.tls_version());
-                self.refuse(Refusal::Credentials);
+                self.record.denied(self.transport.tls_version(), &mut tools.quota, now);
+                self.activity = Activity::PausedUntil(tell, Held::Denial);
             }
             (Awaited::Password, Outcome::Authenticated(Err(NotAuthenticated::NoMaildir(why)))) => {
-                self.record.refused(why);
+                self.record.refused(why, &mut tools.quota, now);
                 self.refuse(Refusal::Permanent);
             }
-            (Awaited::Maildrop(_), Outcome::Opened(opened)) => self.opened(opened),
+            (Awaited::Maildrop(_), Outcome::Opened(opened)) => self.opened(opened, now, tools),
             (Awaited::Location { message, body_lines }, Outcome::Located(store, located)) => {
                 self.store = Some(store);
                 return match located {
@@ -67,10 +67,43 @@ impl<S: Read + Write> Connection<S> {
         None
     }
 
+    /// This password, which was to be checked, has to wait for its turn.
+    pub fn pause(&mut self, check: Job, until: Instant) {
+        self.activity = Activity::PausedUntil(until, Held::Check(Box::new(check)));
+    }
+
+    /// It is its turn at `until` already.
+    pub fn pause_until(&mut self, until: Instant) {
+        if let Activity::PausedUntil(moment, Held::Check(_)) = &mut self.activity {
+            *moment = until;
+        }
+    }
+
+    /// It has waited for its turn as long as a mail program may be left without a word.
+    pub fn given_up(&mut self, now: Instant, tools: &mut Tools) {
+        self.activity = Activity::Commands;
+        let why = "too many passwords from its network are wrong, this one was not looked at";
+        self.record.refused(why, &mut tools.quota, now);
+        self.refuse(Refusal::Throttled);
+    }
+
+    /// A pause is over.
+    pub(super) fn rested(&mut self) -> Step {
+        match std::mem::replace(&mut self.activity, Activity::Commands) {
+            Activity::PausedUntil(_, Held::Check(check)) => {
+                self.activity = Activity::AwaitingJob(Awaited::Password);
+                return Step::Submits(*check);
+            }
+            Activity::PausedUntil(_, Held::Denial) => self.refuse(Refusal::Credentials),
+            other => self.activity = other,
+        }
+        Step::Done
+    }
+
     /// The job could not even be queued.
-    pub fn turned_away(&mut self, job: Job) {
+    pub fn turned_away(&mut self, job: Job, now: Instant, tools: &mut Tools) {
         if let Activity::AwaitingJob(awaited) = std::mem::replace(&mut self.activity, Activity::Commands) {
-            self.record.trouble("too much to do, a job was turned away");
+            self.record.failed("too much to do, a job was turned away", &mut tools.quota, now);
             self.failed(awaited, if let Job::Locate(store) = job { Some(store) } else { None });
         }
     }
@@ -119,7 +152,7 @@ impl<S: Read + Write> Connection<S> {
         self.session.not_sent(unsent).encode(self.outbox.end());
     }
 
-    fn opened(&mut self, opened: Result<Box<Store>, OpenError>) {
+    fn opened(&mut self, opened: Result<Box<Store>, OpenError>, now: Instant, tools: &mut Tools) {
         let refusal = match opened {
             Ok(store) => {
                 self.record.logged_in(store.maildrop(), self.transport.tls_version());
@@ -128,7 +161,7 @@ impl<S: Read + Write> Connection<S> {
                 return self.say(effect);
             }
             Err(error) => {
-                self.record.refused(&error);
+                self.record.refused(&error, &mut tools.quota, now);
                 match error {
                     OpenError::Busy(_) => Refusal::InUse,
                     OpenError::Temporary(_) => Refusal::Temporary,

@@ -42,6 +42,7 @@ fn tools() -> Tools {
         mark_seen: true,
         login_time: Duration::from_secs(60),
         idle_time: Duration::from_secs(600),
+        quota: Quota::default(),
     }
 }
 

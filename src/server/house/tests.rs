@@ -13,6 +13,7 @@ mod clients;
 mod pipe;
 mod proxied;
 mod random;
+mod strangers;
 mod world;
 
 use pipe::Pipe;
@@ -376,20 +377,4 @@ fn a_stop_lets_update_finish_and_removes_nothing_for_others() {
     world.wait(SECOND);
     assert!(first.take(usize::MAX).ends_with(b"+OK bye\r\n"));
     assert!(world.house.is_empty() && world.mail(0).is_empty() && world.mail(1).len() == 1);
-}
-
-#[test]
-fn a_house_that_is_full_gives_the_stream_back_and_has_room_again_when_somebody_goes() {
-    let mut world = World::new(1);
-    world.house.admission = Admission::new(2, 2);
-    let first = world.admit(99);
-    world.admit(99);
-    let (_, stream) = pipe::pipe(99, &world.clock);
-    let terms = Terms { tls_offered: false, tls_active: false, plaintext_login: true };
-    let peer = "192.0.2.2:1".parse().unwrap();
-    let full = world.house.admit(stream, peer, Transport::Plain, terms, world.now());
-    assert!(matches!(full, Err((Full::House, _))));
-    first.reset();
-    world.settle();
-    world.admit(99);
 }

@@ -12,7 +12,7 @@ fn line(address: &str) -> String {
 }
 
 fn proxied(world: &mut World) -> Pipe {
-    world.admit_from(PROXY, 1 << 20, Transport::Plain, TERMS)
+    world.enter(PROXY, 1 << 20, Transport::Plain, TERMS)
 }
 
 fn heard(pipe: &Pipe) -> String {
@@ -47,7 +47,7 @@ fn tls_begins_right_behind_the_header_wherever_it_is_cut() {
         for cut in 0..=header.len() + 1 {
             let (server, mut client) = tls();
             let terms = Terms { tls_offered: true, tls_active: true, ..TERMS };
-            let pipe = world.admit_from(PROXY, 1 << 20, Transport::tls(server).unwrap(), terms);
+            let pipe = world.enter(PROXY, 1 << 20, Transport::tls(server).unwrap(), terms);
             let mut octets = header.to_vec();
             client.write_tls(&mut octets).unwrap();
             pipe.say(&octets[..cut]);
@@ -88,7 +88,7 @@ fn no_header_or_a_bad_one_is_closed_without_a_word_at_both_ports() {
         for at_tls in [false, true] {
             let mut world = world();
             let transport = if at_tls { Transport::tls(tls().0).unwrap() } else { Transport::Plain };
-            let client = world.admit_from(PROXY, 1 << 20, transport, Terms { tls_active: at_tls, ..TERMS });
+            let client = world.enter(PROXY, 1 << 20, transport, Terms { tls_active: at_tls, ..TERMS });
             client.say(said.as_bytes());
             world.settle();
             assert_eq!((heard(&client), client.closed().is_some()), (String::new(), true), "{said:?} {at_tls}");
@@ -101,7 +101,7 @@ fn a_header_that_does_not_come_to_its_end_is_closed_without_a_word_after_a_minut
     for at_tls in [false, true] {
         let mut world = world();
         let transport = if at_tls { Transport::tls(tls().0).unwrap() } else { Transport::Plain };
-        let client = world.admit_from(PROXY, 1 << 20, transport, Terms { tls_active: at_tls, ..TERMS });
+        let client = world.enter(PROXY, 1 << 20, transport, Terms { tls_active: at_tls, ..TERMS });
         let began = world.now();
         for octet in line("192.0.2.7").as_bytes().chunks(1).take(7) {
             client.say(octet);
@@ -149,7 +149,7 @@ fn connections_are_counted_for_the_client_and_not_for_the_proxy() {
     world.talk(&clients[0], "QUIT\r\n");
     assert_eq!(world.talk(&clients[4], &line("192.0.2.7")), GREETING, "there is room again");
     let (server, _) = tls();
-    let at_tls = world.admit_from(PROXY, 1 << 20, Transport::tls(server).unwrap(), TERMS);
+    let at_tls = world.enter(PROXY, 1 << 20, Transport::tls(server).unwrap(), TERMS);
     assert_eq!(world.talk(&at_tls, &line("192.0.2.7")), "");
     assert!(at_tls.closed().is_some());
 }

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use super::pipe::{Clock, Pipe, Stream, pipe};
 use crate::{
     auth::Authenticator,
+    config::Networks,
     net::transport::Transport,
     proto::session::Terms,
     server::{
@@ -100,8 +101,14 @@ impl World {
             mark_seen: true,
             login_time: Duration::from_secs(60),
             idle_time: Duration::from_secs(600),
+            quota: Default::default(),
         };
-        let rules = Rules { connections: 1000, connections_per_address: 500, takeover_after: Duration::from_secs(30) };
+        let rules = Rules {
+            connections: 1000,
+            connections_per_address: 500,
+            takeover_after: Duration::from_secs(30),
+            penalty_free: Networks::default(),
+        };
         let house = House::new(rules, tools, Hands(bench.clone()));
         World { folder, clock, bench, house, pipes: vec![] }
     }
@@ -133,11 +140,17 @@ impl World {
         self.admit_over(room, Transport::Plain, terms)
     }
 
-    pub(super) fn admit_over(&mut self, room: usize, transport: Transport, terms: Terms) -> Pipe {
-        self.admit_from("192.0.2.1", room, transport, terms)
+    /// The same from another address than 192.0.2.1.
+    pub(super) fn admit_from(&mut self, address: &str) -> Pipe {
+        let terms = Terms { tls_offered: false, tls_active: false, plaintext_login: true };
+        self.enter(address, 1 << 20, Transport::Plain, terms)
     }
 
-    pub(super) fn admit_from(&mut self, address: &str, room: usize, transport: Transport, terms: Terms) -> Pipe {
+    pub(super) fn admit_over(&mut self, room: usize, transport: Transport, terms: Terms) -> Pipe {
+        self.enter("192.0.2.1", room, transport, terms)
+    }
+
+    pub(super) fn enter(&mut self, address: &str, room: usize, transport: Transport, terms: Terms) -> Pipe {
         let (pipe, stream) = pipe(room, &self.clock);
         let peer = (address.parse::<std::net::IpAddr>().unwrap(), 1100).into();
         let admitted = self.house.admit(stream, peer, transport, terms, self.clock.get());
@@ -152,7 +165,7 @@ impl World {
         self.pipes.retain(|(_, pipe)| pipe.closed().is_none());
         for (place, pipe) in &self.pipes {
             if let Some(edge) = pipe.edge() {
-                self.house.ready(*place, edge.readable, edge.read_closed, edge.writable);
+                self.house.ready(*place, edge.readable, edge.read_closed, edge.writable, self.clock.get());
             }
         }
         self.house.expire(self.clock.get());
