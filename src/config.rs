@@ -18,6 +18,7 @@ mod template;
 mod value;
 
 pub use networks::{Network, Networks, NotANetwork};
+pub use reader::SECTIONS;
 pub use template::{MaildirTemplate, NotATemplate, TemplateError};
 
 use reader::{Lines, Reader};

@@ -1,12 +1,11 @@
 //! The documents are true where a machine can tell: what README says to type works, samples are understood, links lead
-//! somewhere, the manual page has the options of the program.
+//! somewhere.
 //!
 //! Does not know: TOML samples, which a test beside the configuration reads; the demo, which `.ci/run` starts as README
-//! says.
+//! says; what is made from the program (`tests/made.rs`).
 
 mod common;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -104,36 +103,6 @@ fn paths_of_this_repository_exist() {
     assert!(paths >= 8, "{paths} paths are fewer than there must be");
 }
 
-#[test]
-fn manual_page_has_the_commands_and_options_of_the_program() {
-    let page = roff("docs/man/poppet.1");
-    let (help, _) = texts(&poppet(&["--help"]));
-    let commands: BTreeSet<&str> = between(&help, "Commands:\n", "\n\n").lines().filter_map(first_word).collect();
-    let synopsis = between(&page, ".Sh SYNOPSIS\n", ".Sh ");
-    let told: BTreeSet<&str> = synopsis.lines().filter_map(|line| line.strip_prefix(".Cm ")).collect();
-    assert_eq!(told, commands);
-
-    let mut helps = help.clone();
-    commands.iter().for_each(|command| helps.push_str(&texts(&poppet(&[command, "--help"])).0));
-    let is_option = |word: &&str| word.starts_with('-') && word.len() > 1;
-    let options: BTreeSet<&str> = helps
-        .lines()
-        .map(str::trim_start)
-        .filter(|line| is_option(line))
-        .flat_map(|line| line.split([' ', ',']).take_while(|word| word.is_empty() || is_option(word)))
-        .filter(is_option)
-        .collect();
-    let flags: BTreeSet<String> = page.split("Fl ").skip(1).filter_map(first_word).map(|it| format!("-{it}")).collect();
-    assert_eq!(flags.iter().map(String::as_str).collect::<BTreeSet<_>>(), options);
-
-    let schemes: Vec<&str> =
-        helps.lines().filter_map(|line| line.trim().strip_prefix("- ")?.split(':').next()).collect();
-    assert_eq!(schemes.len(), 3, "{helps}");
-    for scheme in schemes {
-        assert!(page.contains(&format!(".Cm {scheme}")), "{scheme} is not in the page");
-    }
-}
-
 fn poppet(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_poppet")).args(arguments).output().unwrap()
 }
@@ -146,10 +115,6 @@ fn texts(output: &Output) -> (String, String) {
 fn between<'t>(text: &'t str, begin: &str, end: &str) -> &'t str {
     let (_, behind) = text.split_once(begin).unwrap_or_else(|| panic!("there is no {begin:?}"));
     behind.split(end).next().unwrap()
-}
-
-fn first_word(line: &str) -> Option<&str> {
-    line.split_ascii_whitespace().next()
 }
 
 /// README, the change log, and all of `docs`.

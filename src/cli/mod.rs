@@ -12,7 +12,7 @@ mod serve;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{config::defaults::CONFIG_PATH, log::Style};
 
@@ -59,6 +59,11 @@ impl Command {
 
 /// The configuration is wrong (EX_CONFIG of sysexits.h).
 const EX_CONFIG: u8 = 78;
+
+/// The commands and options, as a definition that manual page and completions are made from.
+pub fn definition() -> clap::Command {
+    Arguments::command()
+}
 
 /// Runs the program: reads its arguments, does what they say.
 pub fn run() -> ExitCode {
