@@ -3,6 +3,8 @@
 //! Owns: how such a tool is run, and a throw-away root to run it in.
 //! Does not know: what the server does; other tests do.
 
+#[path = "contrib/debian.rs"]
+mod debian;
 #[path = "contrib/systemd.rs"]
 mod systemd;
 
