@@ -73,14 +73,10 @@ fn examine(
     findings.extend(config.not_in_force().into_iter().map(Finding::warning));
     ports(&config, &mut findings);
     certificates(&config, SystemTime::now(), &mut findings);
-    let serving = match who(&config) {
-        Ok(serving) => serving,
-        // Whether nobody can reach the mail is no question.
-        Err(finding) => {
-            findings.push(finding);
-            return findings;
-        }
-    };
+    let serving = who(&config).unwrap_or_else(|finding| {
+        findings.push(finding);
+        Serving::unknown(&config.process.user)
+    });
     findings.extend(serving.introduce(&config));
     let accounts = accounts(&config, users, &serving, &mut findings);
     for account in &accounts {

@@ -55,6 +55,11 @@ impl Serving {
         Serving { name: identity.name, uid: identity.uid, gids, is_me: false }
     }
 
+    /// Nobody yet: what is there is seen with the own eyes, and what is missing would be made for `name`.
+    pub(super) fn unknown(name: &str) -> Serving {
+        Serving { name: name.to_owned(), ..Serving::me() }
+    }
+
     /// Says who that is, where it is not whoever asks.
     pub(super) fn introduce(&self, config: &Config) -> Option<Finding> {
         let groups: Vec<String> = self.gids.iter().map(u32::to_string).collect();

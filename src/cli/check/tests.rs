@@ -226,20 +226,18 @@ fn a_users_file_that_is_not_there_is_told_with_its_place_and_the_command_that_ma
 }
 
 #[test]
-fn a_user_that_is_not_there_is_the_last_thing_looked_at() {
+fn a_user_that_is_not_there_is_an_error_and_the_rest_goes_on() {
     let house = House::new();
     house.configure("[process]\nuser = \"no-such-user\"\n");
     let find = |config: &Config| {
-        let place = config.place("process", "user");
-        Identity::among(&config.process.user, "root:x:0:0", "")
-            .map(Serving::named)
-            .map_err(|error| Finding::error(format!("{place}: {error}")))
+        let error = Identity::among(&config.process.user, "root:x:0:0", "").unwrap_err();
+        Err(Finding::error(error.to_string()))
     };
-    let findings = examine(&house.path("poppet.toml"), |_| unreachable!("nobody would read it"), find);
-    let told = &findings.last().unwrap().text;
-    let place =
-        format!("{}:12: [process] user: there is no user \"no-such-user\"", house.path("poppet.toml").display());
-    assert!(told.starts_with(&place) && told.contains("useradd --system"), "{told}");
+    let findings = examine(&house.path("poppet.toml"), |_| Ok(vec![account("ada")]), find);
+    let errors: Vec<&str> =
+        findings.iter().filter(|it| it.verdict == Verdict::Error).map(|it| it.text.as_str()).collect();
+    assert!(errors[0].starts_with("there is no user \"no-such-user\""), "{errors:?}");
+    assert!(errors[1].contains("make it: install -d -o no-such-user -m 700 "), "{errors:?}");
 }
 
 #[test]
