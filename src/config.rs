@@ -92,7 +92,7 @@ pub struct Login {
 /// `[process]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Process {
-    /// Whom the server runs as when started as root. Not in force yet.
+    /// Whom the server runs as when started as root: a name, or a number.
     pub user: String,
 }
 
@@ -133,14 +133,17 @@ pub struct ConfigError {
 impl Config {
     /// Reads the file at `path`. Relative paths in it are relative to its folder.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        Config::parse(path, &Config::text(path)?)
+    }
+
+    /// What is in the file at `path`.
+    pub fn text(path: &Path) -> Result<String, ConfigError> {
         let octets = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
-        match std::str::from_utf8(&octets) {
-            Ok(text) => Config::parse(path, text),
-            Err(error) => {
-                let line = 1 + octets[..error.valid_up_to()].iter().filter(|&&b| b == b'\n').count();
-                Err(one_problem(path, Some(line), "this is no UTF-8; save the file as UTF-8 text".to_owned()))
-            }
-        }
+        String::from_utf8(octets).map_err(|error| {
+            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = 1 + before.iter().filter(|&&b| b == b'\n').count();
+            one_problem(path, Some(line), "this is no UTF-8; save the file as UTF-8 text".to_owned())
+        })
     }
 
     /// [`Config::load`] for a `text` that is at hand; `path` is its name in messages, and where it lies.
@@ -189,12 +192,6 @@ impl Config {
         let idle = [
             (!self.listen.proxy_from.is_empty(), "listen", "proxy-from", "no PROXY header is read"),
             (!self.login.penalty_free.is_empty(), "login", "penalty-free", "failed logins slow nobody down"),
-            (
-                self.lines.contains_key(&("process", "user")),
-                "process",
-                "user",
-                "the server stays the user that started it",
-            ),
         ];
         let sentence = |&(_, section, key, instead): &(bool, &'static str, &'static str, &str)| {
             format!("{}: not in force in this version: {instead}", self.place(section, key))

@@ -8,13 +8,21 @@ pub mod check;
 #[cfg(feature = "demo")]
 mod demo;
 pub mod hash;
+mod reach;
 mod serve;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::{config::defaults::CONFIG_PATH, log::Style};
+use serve::Way;
+
+use crate::{
+    config::defaults::CONFIG_PATH,
+    keeper::{Keeper, KeeperError},
+    log::Style,
+    privileges::{self, Identity},
+};
 
 /// A minimal POP3 server for Maildirs.
 #[derive(Parser, Debug)]
@@ -35,6 +43,9 @@ enum Command {
         #[arg(long, value_name = "FILE", default_value = CONFIG_PATH)]
         config: PathBuf,
     },
+    /// The server of a keeper, which alone starts it
+    #[command(hide = true)]
+    Server(ServerOptions),
     /// Read everything that serve would, and say in words what is wrong and how to mend it
     Check {
         /// The configuration file
@@ -45,13 +56,51 @@ enum Command {
     Hash(hash::Options),
 }
 
+/// How the keeper starts its server.
+#[derive(clap::Args, Debug)]
+struct ServerOptions {
+    #[arg(long)]
+    config: PathBuf,
+    /// UID:GID
+    #[arg(long = "as", value_parser = uid_and_gid)]
+    uid_and_gid: (u32, u32),
+    #[arg(long, value_parser = groups)]
+    groups: Groups,
+    #[arg(long)]
+    open_files: u64,
+}
+
+/// Numbers of supplementary groups.
+#[derive(Clone, Debug)]
+struct Groups(Vec<u32>);
+
+fn uid_and_gid(text: &str) -> Result<(u32, u32), String> {
+    let numbers = text.split_once(':').and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?)));
+    numbers.filter(|&(uid, _)| uid != 0).ok_or_else(|| "UID:GID, and not root".to_owned())
+}
+
+fn groups(text: &str) -> Result<Groups, std::num::ParseIntError> {
+    text.split(',').filter(|it| !it.is_empty()).map(str::parse).collect::<Result<_, _>>().map(Groups)
+}
+
+impl ServerOptions {
+    /// Nothing is read before this is done.
+    fn give_up(&self) -> Result<(), privileges::NotGivenUp> {
+        let (uid, gid) = self.uid_and_gid;
+        let identity = Identity { name: uid.to_string(), uid, gid, groups: self.groups.0.clone() };
+        // It was started as /proc/self/exe; where the name can't be set, that one stays.
+        let _ = rustix::thread::set_name(c"poppet");
+        privileges::give_up(&identity, self.open_files)
+    }
+}
+
 impl Command {
     /// Whether it runs until it is told to end.
     fn serves(&self) -> bool {
         match self {
             #[cfg(feature = "demo")]
             Command::Demo => true,
-            Command::Serve { .. } => true,
+            Command::Serve { .. } | Command::Server(_) => true,
             Command::Check { .. } | Command::Hash(_) => false,
         }
     }
@@ -69,7 +118,10 @@ pub fn definition() -> clap::Command {
 pub fn run() -> ExitCode {
     let command = Arguments::parse().command;
     if command.serves() {
-        allocator::settle();
+        // The keeper has seen to it.
+        if !matches!(command, Command::Server(_)) {
+            allocator::settle();
+        }
         // One event, one line: what panicked is told like everything else.
         std::panic::set_hook(Box::new(|panic| log::error!("a fault in poppet, please report it: {panic}")));
     }
@@ -82,12 +134,32 @@ pub fn run() -> ExitCode {
         Command::Serve { config } => {
             crate::log::init(Style::of_stderr());
             match serve::prepare(&config) {
+                Ok(Way::Server(settings)) => shown(crate::server::serve(*settings), 1),
+                Ok(Way::Keeper(keeper)) => kept(keeper),
+                Err(error) => shown(Err::<(), _>(error), EX_CONFIG),
+            }
+        }
+        Command::Server(options) => {
+            let given_up = options.give_up();
+            crate::log::init(Style::of_stderr());
+            match given_up.map_err(Into::into).and_then(|()| serve::prepare_server(&options.config)) {
                 Ok(settings) => shown(crate::server::serve(settings), 1),
                 Err(error) => shown(Err::<(), _>(error), EX_CONFIG),
             }
         }
         Command::Check { config } => check::run(&config),
         Command::Hash(options) => shown(hash::run(&options), 1),
+    }
+}
+
+fn kept(keeper: Keeper) -> ExitCode {
+    match keeper.run() {
+        // Its server has said why.
+        Err(error @ KeeperError::NotStarted(_)) => ExitCode::from(error.code()),
+        done => {
+            let code = done.as_ref().map_or_else(KeeperError::code, |()| 0);
+            shown(done, code)
+        }
     }
 }
 

@@ -149,7 +149,7 @@ fn every_key_is_obeyed() {
         [config.limits.login_time, config.limits.idle_time, config.limits.takeover_after].map(|it| it.as_secs());
     assert_eq!(seconds, [90, 3600, 120]);
     let idle = config.not_in_force();
-    assert_eq!(idle.len(), 3, "{idle:?}");
+    assert_eq!(idle.len(), 2, "{idle:?}");
     assert!(idle[0].starts_with("/etc/poppet/poppet.toml:5: [listen] proxy-from: not in force"), "{idle:?}");
     assert_eq!(config.place("limits", "idle-time"), "/etc/poppet/poppet.toml:26: [limits] idle-time");
     assert_eq!(
