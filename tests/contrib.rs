@@ -5,11 +5,14 @@
 
 #[path = "contrib/debian.rs"]
 mod debian;
+#[path = "contrib/openrc.rs"]
+mod openrc;
 #[path = "contrib/systemd.rs"]
 mod systemd;
 
 mod common;
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -26,6 +29,18 @@ fn text(path: &str) -> String {
 /// The program that is tested.
 fn poppet() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_poppet"))
+}
+
+/// Runs a script of `tests/contrib` in namespaces of its own, on a copy of this machine, in which a port is free. It
+/// must come to its end; what it said.
+fn on_a_copy(script: &str, arguments: &[&Path]) -> String {
+    let copy = tempfile::tempdir().unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--mount", "--pid", "--fork", "sh"]).arg(ours("tests/contrib").join(script)).arg(copy.path());
+    let told = done(unshare.args(arguments).arg(port.to_string()));
+    assert!(told.contains("== done\n"), "{told}");
+    told
 }
 
 /// All that `output` has to say, for comparing and for messages.

@@ -4,18 +4,11 @@
 set -eu
 folder=$1 old=$2 new=$3 port=$4
 
-mount --make-rprivate /
-mount -t tmpfs tmpfs "$folder"
-mkdir "$folder/upper" "$folder/work" "$folder/root"
-mount -t overlay overlay -o "lowerdir=/,upperdir=$folder/upper,workdir=$folder/work" "$folder/root"
+cd "$(dirname "$0")"
+. ./copy.sh
 cp "$old" "$folder/root/old.deb"
 cp "$new" "$folder/root/new.deb"
 cd "$folder/root"
-mount -t proc proc proc
-mount --rbind /dev dev
-# No systemd is seen, and nothing of this machine's temporary files.
-mount -t tmpfs tmpfs run
-mount -t tmpfs tmpfs tmp
 
 cat >life.sh <<'LIFE'
 set -eu
