@@ -115,7 +115,7 @@ impl Service {
     pub fn systemd(&mut self, is_abstract: bool) -> String {
         use std::os::linux::net::SocketAddrExt;
         let (socket, name) = if is_abstract {
-            let name = format!("poppet-test-{}", self.folder.path().file_name().expect("a name").display());
+            let name = format!("poppet-test-{}", self.folder.path().file_name().expect("a name").to_string_lossy());
             let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).expect("an address");
             (UnixDatagram::bind_addr(&address).expect("a socket"), format!("@{name}"))
         } else {
