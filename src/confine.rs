@@ -30,6 +30,13 @@ pub fn confine(reach: &Reach) {
         }
         Ok(status) => {
             let how = if status == RulesetStatus::FullyEnforced { "" } else { ", as far as this kernel knows it" };
+            if reach.mail.iter().any(|path| path.parent().is_none()) {
+                log::info!(
+                    "Landlock: files can be written anywhere, as mail is in {{home}}; nothing can be started or \
+                     connected to{how}"
+                );
+                return;
+            }
             let mail: Vec<_> = reach.mail.iter().map(|path| path.display().to_string()).collect();
             log::info!("Landlock: no file outside {} can be written{how}", mail.join(", "));
         }

@@ -115,7 +115,7 @@ impl Service {
     pub fn systemd(&mut self, is_abstract: bool) -> String {
         use std::os::linux::net::SocketAddrExt;
         let (socket, name) = if is_abstract {
-            let name = format!("poppet-test-{}", self.folder.path().file_name().expect("a name").display());
+            let name = format!("poppet-test-{}", self.folder.path().file_name().expect("a name").to_string_lossy());
             let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).expect("an address");
             (UnixDatagram::bind_addr(&address).expect("a socket"), format!("@{name}"))
         } else {
@@ -143,6 +143,19 @@ impl Service {
         panic!("200 messages, and none with {what}");
     }
 
+    /// Whether a message to systemd with `what` in it comes within a second.
+    pub fn is_told(&self, what: &str) -> bool {
+        let socket = self.systemd.as_ref().expect("a socket");
+        socket.set_read_timeout(Some(Duration::from_secs(1))).expect("a deadline");
+        let mut space = [0; 1024];
+        let mut found = false;
+        while let (false, Ok(length)) = (found, socket.recv(&mut space)) {
+            found = String::from_utf8_lossy(&space[..length]).contains(what);
+        }
+        socket.set_read_timeout(Some(DEADLINE)).expect("a deadline");
+        found
+    }
+
     /// The command that starts it.
     pub fn command(&self) -> Command {
         let mut command = Command::new(self.at("poppet"));
@@ -151,12 +164,17 @@ impl Service {
     }
 
     /// Starts it by `command`, and waits until it listens.
-    pub fn start(&mut self, mut command: Command) {
+    pub fn start(&mut self, command: Command) {
+        self.spawn(command);
+        let port = self.ports[1];
+        self.until_logged(&format!("listening at {port} "), 1);
+    }
+
+    /// Starts `command`, as the service's first process.
+    pub fn spawn(&mut self, mut command: Command) {
         let log = fs::File::create(self.at("log")).expect("a log");
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("the log")).stderr(log).current_dir("/");
         self.child = Some(command.spawn().expect("start it"));
-        let port = self.ports[1];
-        self.until_logged(&format!("listening at {port} "), 1);
     }
 
     /// Starts it as it is.
@@ -166,11 +184,15 @@ impl Service {
 
     /// Starts it as the owner of the mail, whom the certificates are given to as well: one process.
     pub fn alone(&mut self) {
-        let mut command = self.command();
+        self.start(self.as_owner(self.command()));
+    }
+
+    /// `command`, as the owner of the mail.
+    pub fn as_owner(&self, mut command: Command) -> Command {
         if rustix::process::geteuid().is_root() {
             command.uid(self.owner).gid(self.owner);
         }
-        self.start(command);
+        command
     }
 
     /// What it wrote to standard error.
