@@ -67,7 +67,8 @@ fn what_cannot_be_used_changes_nothing_and_is_said_once() {
             refused += 1;
             service.look();
             service.until_logged(KEPT, refused);
-            let line = service.log().lines().filter(|line| line.contains(KEPT)).last().unwrap().to_owned();
+            let log = service.log();
+            let line = log.lines().rfind(|line| line.contains(KEPT)).unwrap();
             assert!(line.contains(why), "{why}: {line}");
             // Nothing new: nothing is said.
             let looks = service.logged("SIGHUP: ");

@@ -145,12 +145,12 @@ fn judge(
 
 /// Says what is known of each pair: when it ends, what will trouble somebody.
 pub fn tell(pairs: &[CertificateFiles], facts: &[Facts], now: SystemTime) {
+    remind(pairs, facts, now);
     for (pair, facts) in pairs.iter().zip(facts) {
         let path = pair.certificate.display();
         if let Some(days) = facts.days_left(now) {
             log::info!("certificate {path}: for {}, expires in {days} days", facts.names.join(", "));
         }
-        facts.expiry(now).iter().for_each(|expiry| log::warn!("certificate {path} {expiry}"));
         facts.warnings(now).iter().for_each(|warning| log::warn!("certificate {path} {warning}"));
         facts.hints().iter().for_each(|hint| log::info!("certificate {path} {hint}"));
     }
@@ -158,9 +158,14 @@ pub fn tell(pairs: &[CertificateFiles], facts: &[Facts], now: SystemTime) {
 
 /// Says which of them end within [`tls::WARN_DAYS`].
 fn remind(pairs: &[CertificateFiles], facts: &[Facts], now: SystemTime) {
-    for (pair, facts) in pairs.iter().zip(facts) {
-        facts.expiry(now).iter().for_each(|told| log::warn!("certificate {} {told}", pair.certificate.display()));
-    }
+    endings(pairs, facts, now).iter().for_each(|told| log::warn!("{told}"));
+}
+
+fn endings(pairs: &[CertificateFiles], facts: &[Facts], now: SystemTime) -> Vec<String> {
+    let told = |(pair, facts): (&CertificateFiles, &Facts)| {
+        facts.expiry(now).map(|told| format!("certificate {} {told}", pair.certificate.display()))
+    };
+    pairs.iter().zip(facts).filter_map(told).collect()
 }
 
 /// The files themselves, looked at every minute and whenever somebody knocks.
@@ -199,5 +204,67 @@ impl Source for Files {
 impl fmt::Debug for Certificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Certificates")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zeroize::Zeroizing;
+
+    fn files(name: &str) -> CertificateFiles {
+        CertificateFiles { certificate: format!("/{name}.pem").into(), private_key: format!("/{name}.key").into() }
+    }
+
+    /// A pair that ends with `year`.
+    fn pair(year: i32) -> PairOctets {
+        let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 12, 31);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = Zeroizing::new(params.self_signed(&key).unwrap().pem().into_bytes());
+        PairOctets { certificate, private_key: Zeroizing::new(key.serialize_pem().into_bytes()) }
+    }
+
+    /// Says what is in the list, and remembers the answers.
+    struct Script(Vec<Arrival>, mpsc::Sender<bool>);
+
+    impl Source for Script {
+        fn next(&mut self, _: Duration) -> Arrival {
+            if self.0.is_empty() { Arrival::End } else { self.0.remove(0) }
+        }
+        fn answer(&mut self, in_force: bool) {
+            self.1.send(in_force).unwrap();
+        }
+    }
+
+    #[test]
+    fn one_bad_pair_keeps_all_out_and_each_set_is_answered() {
+        let pairs = vec![files("a"), files("b")];
+        let mismatched = PairOctets { private_key: pair(2999).private_key, ..pair(2999) };
+        let arrivals = vec![
+            Arrival::Nothing,
+            Arrival::Pairs(vec![pair(2999), mismatched]),
+            Arrival::Pairs(vec![pair(2999), pair(2020)]),
+            Arrival::Pairs(vec![pair(2999), pair(2999)]),
+        ];
+        let (answers, answered) = mpsc::channel();
+        let (report, news) = mpsc::channel();
+        let live = tls::settle(&pairs, &[pair(2998), pair(2998)], None).unwrap();
+        let tickets = Arc::clone(&live.config.ticketer);
+        start(pairs, Some(live), Box::new(Script(arrivals, answers)), move |news| report.send(news).unwrap()).unwrap();
+        let news: Vec<News> = news.iter().collect();
+        assert!(matches!(news[..], [News::Same, News::Same, News::Same, News::Renewed(_), News::End]), "{news:?}");
+        assert_eq!(answered.iter().collect::<Vec<_>>(), [false, false, true]);
+        let News::Renewed(loaded) = &news[3] else { unreachable!() };
+        assert!(Arc::ptr_eq(&loaded.config.ticketer, &tickets), "tickets of before are worth nothing");
+    }
+
+    #[test]
+    fn an_end_within_two_weeks_is_told_and_a_later_one_is_not() {
+        let pairs = [files("a"), files("b")];
+        let facts = tls::settle(&pairs, &[pair(2999), pair(2998)], None).unwrap().facts;
+        let before = |days: u64| facts[1].not_after - Duration::from_secs(days * 24 * 3600);
+        assert_eq!(endings(&pairs, &facts, before(14)), [""; 0]);
+        assert_eq!(endings(&pairs, &facts, before(13)), ["certificate /b.pem expires in 13 days; renew it"]);
     }
 }

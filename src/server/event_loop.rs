@@ -223,9 +223,9 @@ impl EventLoop {
         for wish in wishes {
             match wish {
                 Wish::LookAgain => {
-                    log::info!("SIGHUP: looking at the certificates; the users file is read whenever it changes");
+                    log::info!("SIGHUP: {}the users file is read whenever it changes", self.what_is_looked_at());
                     self.herald.reloading();
-                    // Without a certificate there is nothing to look at.
+                    // Without a certificate of its own there is nothing to wait for.
                     if self.knocker.as_ref().is_none_or(|knocker| knocker.send(()).is_err()) {
                         self.herald.ready(self.standing());
                     }
@@ -234,6 +234,10 @@ impl EventLoop {
                 Wish::Stop => self.stop_by = Some(now),
             }
         }
+    }
+
+    fn what_is_looked_at(&self) -> &'static str {
+        if self.knocker.is_some() { "looking at the certificates; " } else { "" }
     }
 
     fn stop(&mut self, now: Instant) {
