@@ -7,6 +7,8 @@
 mod debian;
 #[path = "contrib/openrc.rs"]
 mod openrc;
+#[path = "contrib/recipes.rs"]
+mod recipes;
 #[path = "contrib/systemd.rs"]
 mod systemd;
 
