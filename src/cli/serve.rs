@@ -270,7 +270,7 @@ fn affordable(connections: usize) -> usize {
     let wanted = descriptors(connections);
     let limit = getrlimit(Resource::Nofile);
     let Some(current) = limit.current.filter(|&current| current < wanted) else { return connections };
-    // Root may raise the maximum too.
+    // With the capability CAP_SYS_RESOURCE the maximum may be raised, too.
     if setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: Some(wanted) }).is_ok() {
         return connections;
     }

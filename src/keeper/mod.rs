@@ -137,10 +137,8 @@ impl Keeper {
         let mut look_at = Instant::now() + LOOK;
         let mut stop_by: Option<Instant> = None;
         loop {
-            if let Ok(Some(status)) = server.child.try_wait() {
-                return stop_by.is_none().then_some(status);
-            }
             let now = Instant::now();
+            // Before the look at the server: a signal to both may have ended it already.
             if signals.stop() {
                 // The second one means: at once.
                 if stop_by.is_some() {
@@ -150,8 +148,12 @@ impl Keeper {
                 server.link.close();
                 stop_by = Some(stop_by.unwrap_or(now + STOP));
             }
+            if let Ok(Some(status)) = server.child.try_wait() {
+                return stop_by.is_none().then_some(status);
+            }
             if stop_by.is_some_and(|at| at <= now) {
                 server.signal(rustix::process::Signal::KILL);
+                stop_by = Some(now + STOP);
             }
             let asked = stop_by.is_none() && signals.look();
             if asked {

@@ -260,6 +260,27 @@ mod tests {
     }
 
     #[test]
+    fn files_are_looked_at_when_somebody_knocks_and_when_patience_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let pair = CertificateFiles { certificate: at("c"), private_key: at("k") };
+        let write = |text: &str| ["c", "k"].map(|name| std::fs::write(at(name), text).unwrap());
+        write("one");
+        let pairs = vec![pair];
+        let (mut files, knocker) = Files::new(pairs.clone(), tls::read(&pairs).unwrap());
+        assert!(matches!(files.next(Duration::ZERO), Arrival::Nothing));
+        write("two");
+        assert!(matches!(files.next(Duration::ZERO), Arrival::Pairs(pairs) if **pairs[0].certificate == *b"two"));
+        assert!(matches!(files.next(Duration::ZERO), Arrival::Nothing), "it is known now");
+        std::fs::remove_file(at("k")).unwrap();
+        knocker.send(()).unwrap();
+        assert!(matches!(files.next(LOOK), Arrival::Unreadable(_)));
+        assert!(matches!(files.next(Duration::ZERO), Arrival::Nothing), "said once");
+        drop(knocker);
+        assert!(matches!(files.next(LOOK), Arrival::End));
+    }
+
+    #[test]
     fn an_end_within_two_weeks_is_told_and_a_later_one_is_not() {
         let pairs = [files("a"), files("b")];
         let facts = tls::settle(&pairs, &[pair(2999), pair(2998)], None).unwrap().facts;

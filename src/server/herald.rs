@@ -97,8 +97,8 @@ impl Herald {
 fn line(standing: Standing) -> String {
     let Standing { connections, sessions, days } = standing;
     let certificate = match days {
-        None => "no certificate".to_owned(),
-        Some(days) => format!("{days} days of the certificate left"),
+        None => "none".to_owned(),
+        Some(days) => format!("{days} days left"),
     };
-    format!("STATUS={connections} connections, {sessions} sessions, {certificate}")
+    format!("STATUS=connections: {connections}, sessions: {sessions}, certificate: {certificate}")
 }
