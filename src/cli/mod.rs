@@ -109,9 +109,17 @@ impl Command {
 /// The configuration is wrong (EX_CONFIG of sysexits.h).
 const EX_CONFIG: u8 = 78;
 
-/// The commands and options, as a definition that manual page and completions are made from.
+/// The commands and options that `--help` shows, as a definition that manual page and completions are made from.
 pub fn definition() -> clap::Command {
-    Arguments::command()
+    let whole = Arguments::command();
+    // Completions would offer what is hidden.
+    let shown: Vec<clap::Command> = whole.get_subcommands().filter(|it| !it.is_hide_set()).cloned().collect();
+    let about = whole.get_about().cloned().unwrap_or_default();
+    clap::Command::new("poppet")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(about)
+        .disable_help_subcommand(true)
+        .subcommands(shown)
 }
 
 /// Runs the program: reads its arguments, does what they say.
