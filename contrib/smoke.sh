@@ -29,7 +29,7 @@ done
 sed -n 's/^ *\(curl .*\)/\1/p' "$folder/said" >"$folder/lines"
 [ -s "$folder/lines" ] || fail "the demo prints no curl line"
 while read -r line; do
-    sh -c "$line" >>"$folder/mail" </dev/null || fail "failed: $line"
+    sh -c "$line" >>"$folder/mail" 2>>"$folder/said" </dev/null || fail "failed: $line"
 done <"$folder/lines"
 grep -q '^Subject: ' "$folder/mail" || fail "none of that fetched a message"
 echo "$*: the demo gave $(wc -c <"$folder/mail") octets to $(wc -l <"$folder/lines") curls"

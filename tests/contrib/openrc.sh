@@ -1,6 +1,7 @@
 #!/bin/sh
-# The init script under OpenRC on a copy of this machine, in namespaces of its own: checked, started, reloaded, killed,
-# stopped. usage: unshare --mount --pid --fork openrc.sh FOLDER REPOSITORY BINARY OPENRC PORT
+# The init script under OpenRC on a copy of this machine, in namespaces of its own: installed as docs/INSTALL.md says,
+# checked, started, reloaded, killed, stopped.
+# usage: unshare --mount --pid --fork openrc.sh FOLDER REPOSITORY BINARY OPENRC PORT
 # OPENRC is a folder with Debian's packages openrc, librc1 and libeinfo1, or / where OpenRC is installed.
 set -eu
 folder=$1 repository=$2 binary=$3 openrc=$4 port=$5
@@ -10,13 +11,20 @@ cd "$(dirname "$0")"
 cd "$folder/root"
 # Only the copy gets OpenRC, and none of what its packages would do to the other services.
 [ "$openrc" = / ] || dpkg --root="$PWD" --force-depends --unpack "$openrc"/*.deb
-install -m 755 "$binary" usr/bin/poppet
-install -m 755 "$repository/contrib/openrc/poppet.initd" etc/init.d/poppet
-install -D -m 644 "$repository/contrib/openrc/poppet.confd" etc/conf.d/poppet
-# What this machine lets nobody raise must not fail the test.
-echo 'rc_ulimit=' >>etc/conf.d/poppet
+mkdir -p etc/conf.d etc/insserv.conf.d etc/runlevels/default run/lock repository/target/static
 touch etc/insserv.conf
-mkdir -p etc/insserv.conf.d run/lock etc/poppet etc/runlevels/default
+cp -r "$repository/contrib" repository
+cp "$binary" repository/target/static/poppet
+# There is no certificate; and what this machine lets nobody raise must not fail the test.
+cat >usr/local/bin/editor <<EDITOR
+#!/bin/sh
+sed -i 's/^pop3s/#&/; s/^pop3 = .*/pop3 = ["127.0.0.1:$port"]/; s/^\\[tls/#&/; s/^cert/#&/; s/^private/#&/' "\$1"
+echo rc_ulimit= >>/etc/conf.d/poppet
+EDITOR
+chmod 755 usr/local/bin/editor
+# What the document has for Gentoo.
+awk '/^## .*Gentoo/ { on = 1 } /^```/ && code { exit } code; on && /^```sh/ { code = 1 }' "$repository/docs/INSTALL.md" |
+    sed 's|target/static[^ ]*|target/static/poppet|; s/poppet hash/echo secret | &/' >repository/install.sh
 # A machine that OpenRC has started.
 for state in daemons exclusive failed hotplugged inactive options scheduled started starting stopping tmp wasinactive; do
     mkdir -p "run/openrc/$state"
@@ -45,22 +53,10 @@ ends() { ! kill -0 "$1" 2>/dev/null; }
 minded() { pgrep -o -x poppet; }
 another() { it=$(minded) && [ "$it" != "$1" ]; }
 
-getent passwd poppet >/dev/null || useradd --system poppet
-install -d -o poppet -g poppet /var/mail/ada /var/mail/ada/new /var/mail/ada/cur /var/mail/ada/tmp
+step installed
+grep -q '^rc-service poppet checkconfig$' /repository/install.sh
+(cd /repository && sh -ex install.sh)
 printf 'Subject: kept\n\n.\n' >/var/mail/ada/new/1.first
-chown poppet: /var/mail/ada/new/1.first
-echo secret | poppet hash ada >/etc/poppet/users
-chgrp -R poppet /etc/poppet
-
-step refused
-printf '[listen]\npop3 = ["127.0.0.1:%s"]\nnonsense = 1\n' "$port" >/etc/poppet/poppet.toml
-if /etc/init.d/poppet checkconfig; then exit 1; fi
-if /etc/init.d/poppet start; then exit 1; fi
-
-step started
-printf '[listen]\npop3 = ["127.0.0.1:%s"]\n' "$port" >/etc/poppet/poppet.toml
-/etc/init.d/poppet checkconfig
-/etc/init.d/poppet start
 eventually fetched
 /etc/init.d/poppet status
 stat --format='%n %a %U %G' /var/log/poppet /var/log/poppet/poppet.log
@@ -82,6 +78,11 @@ last=$(minded)
 eventually ends "$last"
 if /etc/init.d/poppet status; then exit 1; fi
 cat /var/log/poppet/poppet.log
+
+step refused
+echo '[nonsense]' >>/etc/poppet/poppet.toml
+if /etc/init.d/poppet checkconfig; then exit 1; fi
+if /etc/init.d/poppet start; then exit 1; fi
 step done
 LIFE
 port=$port chroot . sh life.sh
