@@ -18,7 +18,7 @@ pub struct Identity {
     pub uid: u32,
     /// The group of its line.
     pub gid: u32,
-    /// The further groups that name it, in rising order.
+    /// The further groups that name it.
     pub groups: Vec<u32>,
 }
 
@@ -64,11 +64,30 @@ impl Identity {
         if uid == 0 {
             return Err(NoIdentity::Root);
         }
-        let mut groups: Vec<u32> = group.lines().filter_map(|line| of_member(line, name)).collect();
-        groups.retain(|&it| it != gid && it != 0);
-        groups.sort_unstable();
-        groups.dedup();
+        let mut groups = vec![];
+        for further in group.lines().filter_map(|line| of_member(line, name)) {
+            if further != gid && further != 0 && !groups.contains(&further) {
+                groups.push(further);
+            }
+        }
         Ok(Identity { name: name.to_owned(), uid, gid, groups })
+    }
+}
+
+impl Identity {
+    /// `UID:GID:GROUP,GROUP`, for [`Identity::of_numbers`].
+    pub fn numbers(&self) -> String {
+        let groups: Vec<String> = self.groups.iter().map(u32::to_string).collect();
+        format!("{}:{}:{}", self.uid, self.gid, groups.join(","))
+    }
+
+    /// Whoever has these numbers; `None` for root and for what has another form.
+    pub fn of_numbers(text: &str) -> Option<Identity> {
+        let (uid, rest) = text.split_once(':')?;
+        let (gid, groups) = rest.split_once(':')?;
+        let groups = groups.split(',').filter(|it| !it.is_empty()).map(|it| it.parse().ok()).collect::<Option<_>>()?;
+        let uid: u32 = uid.parse().ok()?;
+        (uid != 0).then_some(Identity { name: uid.to_string(), uid, gid: gid.parse().ok()?, groups })
     }
 }
 
@@ -85,6 +104,9 @@ pub enum NotGivenUp {
     /// A call failed.
     #[error("cannot {0}: {1}; the server does not run with rights that it should not have")]
     Call(&'static str, io::Error),
+    /// No numbers of a user.
+    #[error("`poppet server` is started by `poppet serve` and by nobody else")]
+    Nobody,
     /// Other threads would keep what this one gives up.
     #[error("cannot give up root's rights: {0} threads run already; please report this")]
     Threads(usize),
@@ -159,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_user_has_the_group_of_its_line_and_those_that_name_it_but_never_roots() {
-        let mail = Identity { name: "mail".to_owned(), uid: 8, gid: 12, groups: vec![40, 501] };
+        let mail = Identity { name: "mail".to_owned(), uid: 8, gid: 12, groups: vec![501, 40] };
         assert_eq!(found("mail"), Ok(mail.clone()));
         assert_eq!(found("8"), Ok(mail));
     }
@@ -168,6 +190,17 @@ mod tests {
     fn a_name_of_digits_is_a_name_first() {
         assert_eq!(found("500").map(|it| it.uid), Ok(9));
         assert_eq!(found("9").map(|it| it.name), Ok("500".to_owned()));
+    }
+
+    #[test]
+    fn numbers_name_the_same_user_and_never_root() {
+        let mail = found("mail").unwrap();
+        assert_eq!(mail.numbers(), "8:12:501,40");
+        assert_eq!(Identity::of_numbers("8:12:501,40"), Some(Identity { name: "8".to_owned(), ..mail }));
+        assert_eq!(Identity::of_numbers("8:12:").map(|it| it.groups), Some(vec![]));
+        for bad in ["0:12:", "8:12", "8:x:", "8:12:a", "-8:12:", ":12:", "poppet:1:"] {
+            assert_eq!(Identity::of_numbers(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -99,8 +100,8 @@ fn supplementary_groups_are_those_of_the_group_file() {
     service.serve();
     let status = proc(service.server(0), "status");
     let line = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap();
-    let groups: Vec<u32> = line.split_whitespace().map(|it| it.parse().unwrap()).collect();
-    assert_eq!(groups, identity.groups);
+    let groups: BTreeSet<u32> = line.split_whitespace().map(|it| it.parse().unwrap()).collect();
+    assert_eq!(groups, identity.groups.into_iter().collect());
 }
 
 #[test]

@@ -56,41 +56,26 @@ enum Command {
     Hash(hash::Options),
 }
 
-/// How the keeper starts its server.
+/// How the keeper starts its server. Texts, for each type that clap parses costs some KiB of program.
 #[derive(clap::Args, Debug)]
 struct ServerOptions {
     #[arg(long)]
     config: PathBuf,
-    /// UID:GID
-    #[arg(long = "as", value_parser = uid_and_gid)]
-    uid_and_gid: (u32, u32),
-    #[arg(long, value_parser = groups)]
-    groups: Groups,
+    /// UID:GID:FURTHER,GROUPS
+    #[arg(long = "as")]
+    identity: String,
     #[arg(long)]
-    open_files: u64,
-}
-
-/// Numbers of supplementary groups.
-#[derive(Clone, Debug)]
-struct Groups(Vec<u32>);
-
-fn uid_and_gid(text: &str) -> Result<(u32, u32), String> {
-    let numbers = text.split_once(':').and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?)));
-    numbers.filter(|&(uid, _)| uid != 0).ok_or_else(|| "UID:GID, and not root".to_owned())
-}
-
-fn groups(text: &str) -> Result<Groups, std::num::ParseIntError> {
-    text.split(',').filter(|it| !it.is_empty()).map(str::parse).collect::<Result<_, _>>().map(Groups)
+    open_files: String,
 }
 
 impl ServerOptions {
     /// Nothing is read before this is done.
     fn give_up(&self) -> Result<(), privileges::NotGivenUp> {
-        let (uid, gid) = self.uid_and_gid;
-        let identity = Identity { name: uid.to_string(), uid, gid, groups: self.groups.0.clone() };
         // It was started as /proc/self/exe; where the name can't be set, that one stays.
         let _ = rustix::thread::set_name(c"poppet");
-        privileges::give_up(&identity, self.open_files)
+        let numbers = Identity::of_numbers(&self.identity).zip(self.open_files.parse().ok());
+        let (identity, open_files) = numbers.ok_or(privileges::NotGivenUp::Nobody)?;
+        privileges::give_up(&identity, open_files)
     }
 }
 

@@ -16,13 +16,13 @@ use crate::net::tls::CertificateFiles;
 /// anywhere, and the users of tomorrow are not known: then no folder is closed, and only the rest is.
 /// What links of the accounts that are there lead to is reached as well.
 pub(super) fn of(config: &Config, accounts: &[Account], pairs: &[CertificateFiles]) -> Reach {
-    let mut read = folders(&config.users.file);
-    for pair in pairs {
-        read.extend(folders(&pair.certificate));
-        read.extend(folders(&pair.private_key));
+    let mut read = vec![];
+    let files = pairs.iter().flat_map(|pair| [&pair.certificate, &pair.private_key]);
+    for folder in files.chain([&config.users.file]).flat_map(|file| folders(file)) {
+        if !read.contains(&folder) {
+            read.push(folder);
+        }
     }
-    read.sort();
-    read.dedup();
     let Some(root) = config.mail.maildir.root() else { return Reach { mail: vec!["/".into()], read } };
     let mut mail = vec![real(root)];
     for account in accounts {
@@ -37,9 +37,9 @@ pub(super) fn of(config: &Config, accounts: &[Account], pairs: &[CertificateFile
 }
 
 /// The folder that has `file`, and the one that has what it leads to.
-fn folders(file: &Path) -> Vec<PathBuf> {
+fn folders(file: &Path) -> [PathBuf; 2] {
     let parent = |path: &Path| path.parent().filter(|it| !it.as_os_str().is_empty()).map_or(".".into(), Path::to_owned);
-    vec![real(&parent(file)), parent(&real(file))]
+    [real(&parent(file)), parent(&real(file))]
 }
 
 /// Without links, where that can be told.

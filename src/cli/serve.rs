@@ -96,10 +96,8 @@ fn keeper(path: &Path) -> Result<Keeper, PrepareError> {
     let identity =
         Identity::find(&config.process.user).map_err(|source| PrepareError::User { place: place(), source })?;
     let listeners = ports(&config)?;
-    let groups: Vec<String> = identity.groups.iter().map(u32::to_string).collect();
     let mut arguments: Vec<String> = vec!["server".into(), format!("--config={}", path.display())];
-    arguments.push(format!("--as={}:{}", identity.uid, identity.gid));
-    arguments.push(format!("--groups={}", groups.join(",")));
+    arguments.push(format!("--as={}", identity.numbers()));
     arguments.push(format!("--open-files={}", descriptors(config.limits.connections as usize)));
     log::info!("the server runs as {} ({}:{})", identity.name, identity.uid, identity.gid);
     Ok(Keeper {
