@@ -18,6 +18,7 @@ mod template;
 mod value;
 
 pub use networks::{Network, Networks, NotANetwork};
+pub use reader::SECTIONS;
 pub use template::{MaildirTemplate, NotATemplate, TemplateError};
 
 use reader::{Lines, Reader};
@@ -91,7 +92,7 @@ pub struct Login {
 /// `[process]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Process {
-    /// Whom the server runs as when started as root. Not in force yet.
+    /// Whom the server runs as when started as root: a name, or a number.
     pub user: String,
 }
 
@@ -132,14 +133,17 @@ pub struct ConfigError {
 impl Config {
     /// Reads the file at `path`. Relative paths in it are relative to its folder.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        Config::parse(path, &Config::text(path)?)
+    }
+
+    /// What is in the file at `path`.
+    pub fn text(path: &Path) -> Result<String, ConfigError> {
         let octets = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
-        match std::str::from_utf8(&octets) {
-            Ok(text) => Config::parse(path, text),
-            Err(error) => {
-                let line = 1 + octets[..error.valid_up_to()].iter().filter(|&&b| b == b'\n').count();
-                Err(one_problem(path, Some(line), "this is no UTF-8; save the file as UTF-8 text".to_owned()))
-            }
-        }
+        String::from_utf8(octets).map_err(|error| {
+            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = 1 + before.iter().filter(|&&b| b == b'\n').count();
+            one_problem(path, Some(line), "this is no UTF-8; save the file as UTF-8 text".to_owned())
+        })
     }
 
     /// [`Config::load`] for a `text` that is at hand; `path` is its name in messages, and where it lies.
@@ -181,20 +185,6 @@ impl Config {
             Some(line) => format!("{path}:{line}: [{section}] {key}"),
             None => format!("{path}: [{section}] {key} (the default)"),
         }
-    }
-
-    /// A sentence for each key of the file that this version accepts and does not obey yet.
-    pub fn not_in_force(&self) -> Vec<String> {
-        let idle = [(
-            self.lines.contains_key(&("process", "user")),
-            "process",
-            "user",
-            "the server stays the user that started it",
-        )];
-        let sentence = |&(_, section, key, instead): &(bool, &'static str, &'static str, &str)| {
-            format!("{}: not in force in this version: {instead}", self.place(section, key))
-        };
-        idle.iter().filter(|(written, ..)| *written).map(sentence).collect()
     }
 }
 

@@ -11,11 +11,15 @@
 pub mod auth;
 pub mod cli;
 pub mod config;
+mod confine;
+mod keeper;
 pub mod log;
 pub mod maildir;
 pub mod maildrop;
 pub mod net;
+pub mod privileges;
 pub mod proto;
 pub mod secret;
 pub mod server;
+pub mod systemd;
 pub mod user;

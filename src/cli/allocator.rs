@@ -10,7 +10,7 @@ use std::{env, os::unix::process::CommandExt, process::Command};
 
 /// One arena: the loop and its workers allocate little at a time. Large blocks are mapped, and so given back at once
 /// when they are freed: without a fixed threshold glibc raises it up to 32 MiB. What is free at the heap's end goes too.
-const SETTINGS: [(&str, &str); 3] =
+pub const SETTINGS: [(&str, &str); 3] =
     [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "65536"), ("MALLOC_TRIM_THRESHOLD_", "65536")];
 
 /// Begins anew with the settings, unless somebody has set any of them: this one, before, or the operator.

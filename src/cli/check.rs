@@ -11,6 +11,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
+use rustix::fs::Access;
+
 use crate::auth::{Account, Authenticator, UsersError};
 use crate::config::Config;
 use crate::net::tls::{self, CertificateFiles, Facts};
@@ -22,8 +24,7 @@ use serving::Serving;
 
 /// Prints a line for each finding and one that sums up. 0 when `serve` would do its work, else 78 (`EX_CONFIG`).
 pub fn run(config_path: &Path) -> ExitCode {
-    let mut findings: Vec<Finding> = as_root(rustix::process::geteuid().as_raw()).into_iter().collect();
-    findings.extend(examine(config_path, users_of));
+    let findings = examine(config_path, users_of, serving::of);
     let mut out = io::stdout().lock();
     for finding in &findings {
         // Whoever closed the pipe has read enough.
@@ -57,26 +58,25 @@ fn users_of(path: &Path) -> Result<Vec<Account>, UsersError> {
     Authenticator::open(path).map(|authenticator| authenticator.accounts())
 }
 
-/// Root may do everything, so what `check` finds as root says little about anybody else.
-fn as_root(uid: u32) -> Option<Finding> {
-    let told = "running as root: this version drops no rights; run it as the owner of the mail, and check as well: \
-                runuser -u poppet -- poppet check";
-    (uid == 0).then(|| Finding::warning(told.to_owned()))
-}
-
-/// Looks at everything. `users` reads the users file. A configuration file with problems is all that is looked at:
-/// what it leaves unsaid would have to be guessed.
-pub fn examine(config_path: &Path, users: impl FnOnce(&Path) -> Result<Vec<Account>, UsersError>) -> Vec<Finding> {
+/// Looks at everything. `users` reads the users file, `who` says whom the server would run as. A configuration file with
+/// problems is all that is looked at: what it leaves unsaid would have to be guessed.
+fn examine(
+    config_path: &Path,
+    users: impl FnOnce(&Path) -> Result<Vec<Account>, UsersError>,
+    who: impl FnOnce(&Config) -> Result<Serving, Finding>,
+) -> Vec<Finding> {
     let config = match Config::load(config_path) {
         Ok(config) => config,
         Err(error) => return error.problems.iter().map(|problem| Finding::error(problem.to_string())).collect(),
     };
     let mut findings = vec![Finding::ok(format!("{}: every line is understood", config_path.display()))];
-    findings.extend(config.not_in_force().into_iter().map(Finding::warning));
     ports(&config, &mut findings);
     certificates(&config, SystemTime::now(), &mut findings);
-    let (serving, told) = Serving::of(&config);
-    findings.extend(told);
+    let serving = who(&config).unwrap_or_else(|finding| {
+        findings.push(finding);
+        Serving::unknown(&config.process.user)
+    });
+    findings.extend(serving.introduce(&config));
     let accounts = accounts(&config, users, &serving, &mut findings);
     for account in &accounts {
         maildirs::look(account, &config, &serving, &mut findings);
@@ -216,6 +216,7 @@ fn accounts(
                 accounts.len()
             )));
             findings.extend(readable_by_all(path, "the password hashes", "640"));
+            findings.extend(users_file_closed(path, serving, config));
             accounts
         }
         Err(UsersError::Lines { path, lines }) => {
@@ -228,6 +229,18 @@ fn accounts(
             Vec::new()
         }
     }
+}
+
+/// Root has read it; the server would have to.
+fn users_file_closed(path: &Path, serving: &Serving, config: &Config) -> Option<Finding> {
+    let refused = serving.may(path, Access::READ_OK).err()?;
+    let (place, name, at) = (config.place("users", "file"), &serving.name, refused.path.display());
+    let mend = if refused.path == path {
+        format!("chgrp {} {at} && chmod 640 {at}", serving.group())
+    } else {
+        format!("let it through: chmod a+x {at}")
+    };
+    Some(Finding::error(format!("{place}: the server, as {name}, may not read {at} ({}); {mend}", refused.why)))
 }
 
 fn mend_of_users_file(error: &UsersError, serving: &Serving) -> String {

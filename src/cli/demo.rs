@@ -18,7 +18,7 @@ use crate::{
     config::Config,
     net::tls::{self, CertificateFiles, TlsError},
     secret::Secret,
-    server::{self, Kind, Listener, ServeError},
+    server::{self, Certificates, Kind, Listener, ServeError},
 };
 
 mod mail;
@@ -76,8 +76,9 @@ pub fn run() -> Result<(), DemoError> {
     let messages = deliver(&folder)?;
     let config = configuration(&folder, &password)?;
     let authenticator = Authenticator::open(&config.users.file)?;
-    let loaded = config.tls.as_ref().map(|tls| tls::load(&tls.pairs)).transpose()?;
-    let settings = serve::settings(&config, loaded, authenticator, listeners);
+    let pairs = config.tls.as_ref().map(|tls| tls.pairs.clone()).unwrap_or_default();
+    let certificates = Certificates { live: Some(tls::load(&pairs)?), pairs, source: None };
+    let settings = serve::settings(&config, certificates, authenticator, listeners);
     tell(messages, &password, &folder.certificate());
     server::serve(settings)?;
     drop(folder);

@@ -1,15 +1,20 @@
 //! `poppet serve`: from the configuration file to a server that is ready to run.
 //!
-//! Owns: the order in which things are read and bound, and what the log says of them at the start.
-//! Does not know: what the server does with them.
+//! Owns: the order in which things are read, opened and given up, by one process or by two; what the log says of them.
+//! Does not know: what keeper and server do with them.
 
-use std::{io, path::Path, sync::Arc, time::SystemTime};
+use std::{io, path::Path, time::SystemTime};
 
+use super::{allocator, reach};
 use crate::{
     auth::{Authenticator, UsersError},
     config::{Config, ConfigError},
-    net::tls::{self, Loaded, TlsError},
-    server::{self, Kind, Listener, Office, Rules, Settings},
+    confine,
+    keeper::{Keeper, handover::Link},
+    net::tls::{self, TlsError},
+    privileges::{self, Identity, NoIdentity, NotGivenUp},
+    server::{self, Certificates, Files, Kind, Listener, Office, Rules, Settings, Source as _},
+    systemd::{self, Notifier},
 };
 
 /// Why serve can't begin. Each says where, and how to mend it.
@@ -24,6 +29,32 @@ pub enum PrepareError {
     /// A certificate or its key.
     #[error("{0}")]
     Tls(#[from] TlsError),
+    /// Whom the server is to run as.
+    #[error("{place}: {source}")]
+    User {
+        /// Where the name stands.
+        place: String,
+        /// What is wrong with it.
+        source: NoIdentity,
+    },
+    /// A right that stays.
+    #[error("{0}")]
+    Privileges(#[from] NotGivenUp),
+    /// A socket of systemd's.
+    #[error("a socket that systemd handed over can't be used: {0}")]
+    Sockets(#[source] io::Error),
+    /// A socket of systemd's for nobody knows what.
+    #[error("systemd handed over a socket named {0:?}; write FileDescriptorName=pop3 or =pop3s into its unit")]
+    SocketName(String),
+    /// A socket of systemd's for TLS, and no certificate.
+    #[error(
+        "systemd handed over a socket named pop3s, which needs a certificate: add a section [tls] with certificate \
+         and private-key, or take that socket out of the unit"
+    )]
+    SocketNeedsTls,
+    /// No keeper at standard input.
+    #[error("nothing comes from the keeper ({0}); `poppet server` is started by `poppet serve` and by nobody else")]
+    Handover(#[source] io::Error),
     /// A port can't be had.
     #[error("{place}: cannot listen at {address}: {source}{mend}")]
     Listen {
@@ -38,48 +69,127 @@ pub enum PrepareError {
     },
 }
 
-/// Reads all that is needed and binds the ports.
+/// What `serve` comes to.
+#[derive(Debug)]
+pub enum Way {
+    /// Started as root: the keeper, which starts a server that is not.
+    Keeper(Keeper),
+    /// Started by anybody else: the server itself.
+    Server(Box<Settings>),
+}
+
+/// Reads all that is needed and opens the ports.
 ///
 /// # Errors
 /// The first thing that is wrong; `poppet check` tells them all.
-pub fn prepare(path: &Path) -> Result<Settings, PrepareError> {
-    let config = Config::load(path)?;
-    for sentence in config.not_in_force() {
-        log::warn!("{sentence}");
+pub fn prepare(path: &Path) -> Result<Way, PrepareError> {
+    if rustix::process::geteuid().is_root() { keeper(path).map(Way::Keeper) } else { alone(path).map(Way::Server) }
+}
+
+/// As root: no more than what only root can do.
+fn keeper(path: &Path) -> Result<Keeper, PrepareError> {
+    // The server has another working directory.
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let text = Config::text(&path)?;
+    let config = Config::parse(&path, &text)?;
+    let place = || config.place("process", "user");
+    let identity =
+        Identity::find(&config.process.user).map_err(|source| PrepareError::User { place: place(), source })?;
+    let listeners = ports(&config)?;
+    let mut arguments: Vec<String> = vec!["server".into(), format!("--config={}", path.display())];
+    arguments.push(format!("--as={}", identity.numbers()));
+    arguments.push(format!("--open-files={}", descriptors(config.limits.connections as usize)));
+    log::info!("the server runs as {} ({}:{})", identity.name, identity.uid, identity.gid);
+    Ok(Keeper {
+        listeners,
+        arguments,
+        environment: environment(),
+        pairs: config.tls.map(|tls| tls.pairs).unwrap_or_default(),
+        config: text,
+    })
+}
+
+/// What the server's process finds in its environment; nothing else of the keeper's is its business.
+fn environment() -> Vec<(String, String)> {
+    let kept = [crate::log::LEVEL_VARIABLE, "JOURNAL_STREAM", "NOTIFY_SOCKET"];
+    let mut all: Vec<(String, String)> =
+        kept.iter().filter_map(|&name| Some((name.to_owned(), std::env::var(name).ok()?))).collect();
+    if let Some(half) = systemd::watchdog() {
+        all.push(("WATCHDOG_USEC".to_owned(), (half * 2).as_micros().to_string()));
     }
-    if rustix::process::geteuid().is_root() {
-        log::warn!(
-            "running as root, and this version drops no rights: run it as the owner of the mail \
-             (for ports below 1024 give it the capability CAP_NET_BIND_SERVICE)"
-        );
-    }
+    all.extend(allocator::SETTINGS.map(|(name, value)| (name.to_owned(), std::env::var(name).unwrap_or(value.into()))));
+    all
+}
+
+/// The server that a keeper has started, with no rights left: what it needs comes through standard input.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_server(path: &Path) -> Result<Settings, PrepareError> {
+    let mut link = Link::of_stdin().map_err(PrepareError::Handover)?;
+    let handed = link.receive().map_err(PrepareError::Handover)?;
+    let config = Config::parse(path, &handed.config)?;
+    tell_of_config(&config);
     let authenticator = Authenticator::open(&config.users.file)?;
-    let loaded = config.tls.as_ref().map(|tls| tls::load(&tls.pairs)).transpose()?;
-    match &loaded {
-        None => log::warn!(
-            "no [tls] section: no STLS, nothing at port 995, and only these networks may log in: {}",
-            config.place("login", "plaintext-from")
-        ),
-        Some(loaded) => tell(&config, loaded),
-    }
-    let mut listeners = bind(&config, Kind::Pop3)?;
-    listeners.extend(bind(&config, Kind::Pop3s)?);
-    let mut settings = settings(&config, loaded, authenticator, listeners);
+    let pairs = config.tls.as_ref().map(|tls| tls.pairs.clone()).unwrap_or_default();
+    let live = (!pairs.is_empty()).then(|| tls::settle(&pairs, &handed.pairs, None)).transpose()?;
+    server::tell(&pairs, live.as_ref().map_or(&[], |live| &live.facts), SystemTime::now());
+    confine::confine(&reach::of(&config, &authenticator.accounts(), &[]));
+    // The keeper takes it for "ready", too.
+    link.answer(true);
+    let certificates = Certificates { pairs, live, source: Some(Box::new(link)) };
+    let mut settings = settings(&config, certificates, authenticator, handed.listeners);
     settings.rules.connections = affordable(settings.rules.connections);
     Ok(settings)
+}
+
+/// One process for all.
+fn alone(path: &Path) -> Result<Box<Settings>, PrepareError> {
+    let config = Config::load(path)?;
+    privileges::close()?;
+    tell_of_config(&config);
+    let authenticator = Authenticator::open(&config.users.file)?;
+    let pairs = config.tls.as_ref().map(|tls| tls.pairs.clone()).unwrap_or_default();
+    let octets = tls::read(&pairs)?;
+    let live = (!pairs.is_empty()).then(|| tls::settle(&pairs, &octets, None)).transpose()?;
+    server::tell(&pairs, live.as_ref().map_or(&[], |live| &live.facts), SystemTime::now());
+    let listeners = ports(&config)?;
+    confine::confine(&reach::of(&config, &authenticator.accounts(), &pairs));
+    let mut certificates = Certificates { pairs: pairs.clone(), live, source: None };
+    let mut knocker = None;
+    if !pairs.is_empty() {
+        let (files, theirs) = Files::new(pairs, octets);
+        certificates.source = Some(Box::new(files));
+        knocker = Some(theirs);
+    }
+    let mut settings = settings(&config, certificates, authenticator, listeners);
+    settings.knocker = knocker;
+    settings.rules.connections = affordable(settings.rules.connections);
+    Ok(Box::new(settings))
+}
+
+fn tell_of_config(config: &Config) {
+    if config.tls.is_none() {
+        log::warn!(
+            "no [tls] section: no STLS, nothing at port 995, and only these networks may log in: {}",
+            config.place("login", "plaintext-from")
+        );
+    }
 }
 
 /// All that the server needs, from parts that are ready.
 pub fn settings(
     config: &Config,
-    tls: Option<Loaded>,
+    certificates: Certificates,
     authenticator: Authenticator,
     listeners: Vec<Listener>,
 ) -> Settings {
     let limits = &config.limits;
     Settings {
         listeners,
-        tls: tls.map(|loaded| Arc::clone(&loaded.config)),
+        certificates,
+        knocker: None,
+        notifier: Notifier::from_environment(),
         office: Office { authenticator, maildir: config.mail.maildir.clone(), mark_seen: config.mail.mark_seen },
         proxy_from: config.listen.proxy_from.clone(),
         plaintext_from: config.login.plaintext_from.clone(),
@@ -92,6 +202,37 @@ pub fn settings(
         login_time: limits.login_time,
         idle_time: limits.idle_time,
     }
+}
+
+/// The sockets that systemd has opened, else those of `[listen]`.
+fn ports(config: &Config) -> Result<Vec<Listener>, PrepareError> {
+    let handed = systemd::sockets().map_err(PrepareError::Sockets)?;
+    if handed.is_empty() {
+        let mut listeners = bind(config, Kind::Pop3)?;
+        listeners.extend(bind(config, Kind::Pop3s)?);
+        return Ok(listeners);
+    }
+    log::info!("systemd has opened the ports: [listen] pop3 and pop3s are not looked at");
+    let mut listeners = vec![];
+    for systemd::Socket { socket, name } in handed {
+        let kind = match name.as_str() {
+            "pop3" => Kind::Pop3,
+            "pop3s" if config.tls.is_none() => return Err(PrepareError::SocketNeedsTls),
+            "pop3s" => Kind::Pop3s,
+            _ => return Err(PrepareError::SocketName(name)),
+        };
+        listeners.push(Listener::adopt(socket, kind).map_err(PrepareError::Sockets)?);
+    }
+    listeners.iter().for_each(tell_of_port);
+    Ok(listeners)
+}
+
+fn tell_of_port(listener: &Listener) {
+    let address = listener.socket.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string());
+    log::info!(
+        "listening at {address} ({})",
+        if listener.kind == Kind::Pop3 { "clear text until STLS" } else { "TLS" }
+    );
 }
 
 /// Binds the ports of one kind.
@@ -114,26 +255,8 @@ pub fn bind(config: &Config, kind: Kind) -> Result<Vec<Listener>, PrepareError> 
         };
         PrepareError::Listen { place: config.place("listen", key), address, source, mend }
     })?;
-    for listener in &listeners {
-        let address =
-            listener.socket.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string());
-        log::info!("listening at {address} ({})", if kind == Kind::Pop3 { "clear text until STLS" } else { "TLS" });
-    }
+    listeners.iter().for_each(tell_of_port);
     Ok(listeners)
-}
-
-fn tell(config: &Config, loaded: &Loaded) {
-    let now = SystemTime::now();
-    let pairs = config.tls.iter().flat_map(|tls| &tls.pairs);
-    for (pair, facts) in pairs.zip(&loaded.facts) {
-        let path = pair.certificate.display();
-        if let Some(days) = facts.days_left(now) {
-            log::info!("certificate {path}: for {}, expires in {days} days", facts.names.join(", "));
-        }
-        facts.expiry(now).iter().for_each(|expiry| log::warn!("certificate {path} {expiry}"));
-        facts.warnings(now).iter().for_each(|warning| log::warn!("certificate {path} {warning}"));
-        facts.hints().iter().for_each(|hint| log::info!("certificate {path} {hint}"));
-    }
 }
 
 /// As many of `connections` as there are file descriptors for, when all are allowed that may be.
@@ -141,10 +264,10 @@ fn tell(config: &Config, loaded: &Loaded) {
 /// A session has two: its socket and its Maildir, whose lock it holds. More would fail in the middle of a session.
 fn affordable(connections: usize) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let wanted = connections as u64 * 2 + SPARE_DESCRIPTORS;
+    let wanted = descriptors(connections);
     let limit = getrlimit(Resource::Nofile);
     let Some(current) = limit.current.filter(|&current| current < wanted) else { return connections };
-    // Root may raise the maximum too.
+    // With the capability CAP_SYS_RESOURCE the maximum may be raised, too.
     if setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: Some(wanted) }).is_ok() {
         return connections;
     }
@@ -160,6 +283,11 @@ fn affordable(connections: usize) -> usize {
         );
     }
     affordable
+}
+
+/// How many file descriptors so many connections may need.
+fn descriptors(connections: usize) -> u64 {
+    connections as u64 * 2 + SPARE_DESCRIPTORS
 }
 
 /// For ports, logs, jobs, and files that are being sent.

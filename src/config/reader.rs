@@ -193,7 +193,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Every section with its keys.
-const SECTIONS: &[(&str, &[&str])] = &[
+pub const SECTIONS: &[(&str, &[&str])] = &[
     ("listen", &["pop3", "pop3s", "proxy-from"]),
     ("tls", &["certificate", "private-key", "also"]),
     ("mail", &["maildir", "mark-seen"]),

@@ -31,6 +31,17 @@ impl MaildirTemplate {
     }
 }
 
+impl MaildirTemplate {
+    /// The folder that all Maildirs are in, whatever the user is called: what stands before the first placeholder.
+    /// `None` where they are in the users' homes.
+    pub fn root(&self) -> Option<&Path> {
+        let Some(Part::Literal(head)) = self.0.first() else { return None };
+        // What has no slash behind it is the beginning of a name.
+        let whole = self.0.len() == 1;
+        Some(Path::new(if whole { head.as_str() } else { &head[..=head.rfind('/')?] }))
+    }
+}
+
 /// Why a user has no Maildir.
 #[derive(thiserror::Error, Clone, PartialEq, Eq, Debug)]
 pub enum TemplateError {
@@ -262,5 +273,15 @@ mod tests {
         for text in ["/var/mail/{user}", "{home}/Maildir", "/srv/{domain}/{local}/m"] {
             assert_eq!(text.parse::<MaildirTemplate>().unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn the_root_is_the_last_whole_folder_before_a_placeholder() {
+        let root = |text: &str| text.parse::<MaildirTemplate>().unwrap().root().map(|it| it.display().to_string());
+        assert_eq!(root("/var/mail/{user}"), Some("/var/mail/".to_owned()));
+        assert_eq!(root("/var/mail/of-{user}/Maildir"), Some("/var/mail/".to_owned()));
+        assert_eq!(root("/{domain}/{local}"), Some("/".to_owned()));
+        assert_eq!(root("/var/mail/all"), Some("/var/mail/all".to_owned()));
+        assert_eq!(root("{home}/Maildir"), None);
     }
 }

@@ -5,18 +5,22 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::crypto::{CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms, ring};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{InconsistentKeys, ServerConfig};
+use zeroize::Zeroizing;
 
 mod facts;
 mod pem;
 mod resolver;
+mod watch;
 
-pub use facts::{Facts, KeyKind};
+pub use facts::{Facts, KeyKind, WARN_DAYS};
+pub use watch::Watch;
 
 use resolver::ByName;
 
@@ -38,20 +42,72 @@ pub struct Loaded {
     pub facts: Vec<Facts>,
 }
 
-/// Reads every pair. The first is for clients that ask for no name or for one that nobody has.
+impl Loaded {
+    /// When the first of them ends.
+    pub fn not_after(&self) -> Option<SystemTime> {
+        self.facts.iter().map(|facts| facts.not_after).min()
+    }
+}
+
+/// What the two files of a pair hold.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PairOctets {
+    /// The certificate's file.
+    pub certificate: Zeroizing<Vec<u8>>,
+    /// The key's file. It may be the same one.
+    pub private_key: Zeroizing<Vec<u8>>,
+}
+
+impl std::fmt::Debug for PairOctets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PairOctets")
+    }
+}
+
+/// Reads every pair, and makes [`settle`] out of them.
 ///
-/// An expired certificate is no error but a fact: a server that refuses to start helps nobody.
+/// # Errors
+/// As both.
 pub fn load(pairs: &[CertificateFiles]) -> Result<Loaded, TlsError> {
+    settle(pairs, &read(pairs)?, None)
+}
+
+/// The octets of every pair, whatever they are.
+///
+/// # Errors
+/// [`TlsError::Read`], the first one.
+pub fn read(pairs: &[CertificateFiles]) -> Result<Vec<PairOctets>, TlsError> {
+    let both = |pair: &CertificateFiles| {
+        Ok(PairOctets { certificate: pem::read(&pair.certificate)?, private_key: pem::read(&pair.private_key)? })
+    };
+    pairs.iter().map(both).collect()
+}
+
+/// The settings of TLS with every pair. The first is for clients that ask for no name or for one that nobody has.
+///
+/// An expired certificate is no error but a fact: a server that refuses to start helps nobody. With the settings that
+/// were in force `before`, tickets that clients have stay good.
+///
+/// # Errors
+/// [`TlsError`], of the first pair that can't be used. `pairs` says where the `octets` came from.
+pub fn settle(
+    pairs: &[CertificateFiles],
+    octets: &[PairOctets],
+    before: Option<&ServerConfig>,
+) -> Result<Loaded, TlsError> {
     let provider = Arc::new(provider());
     let mut facts = Vec::new();
     let mut keys = Vec::new();
-    for pair in pairs {
-        let (fact, key) = load_pair(pair, &provider)?;
+    for (pair, octets) in pairs.iter().zip(octets) {
+        let (fact, key) = load_pair(pair, octets, &provider)?;
         keys.push((fact.names.clone(), Arc::new(key)));
         facts.push(fact);
     }
     let resolver = ByName::new(keys).ok_or(TlsError::NoPair)?;
-    let ticketer = ring::Ticketer::new().map_err(TlsError::Rustls)?;
+    let ticketer = match before {
+        Some(before) => Arc::clone(&before.ticketer),
+        None => ring::Ticketer::new().map_err(TlsError::Rustls)?,
+    };
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(TlsError::Rustls)?
@@ -74,7 +130,7 @@ pub fn load(pairs: &[CertificateFiles]) -> Result<Loaded, TlsError> {
 #[derive(thiserror::Error, Debug)]
 pub enum TlsError {
     /// No file, or not for us.
-    #[error("cannot read {}: {source}; {}", .path.display(), read_mend(.source))]
+    #[error("cannot read {}: {source} (as uid {}); {}", .path.display(), rustix::process::geteuid().as_raw(), read_mend(.source))]
     Read {
         /// Which.
         path: PathBuf,
@@ -213,15 +269,20 @@ pub(super) fn has_aes() -> bool {
     false
 }
 
-fn load_pair(pair: &CertificateFiles, provider: &CryptoProvider) -> Result<(Facts, CertifiedKey), TlsError> {
-    let chain = pem::chain(&pair.certificate)?;
+fn load_pair(
+    pair: &CertificateFiles,
+    octets: &PairOctets,
+    provider: &CryptoProvider,
+) -> Result<(Facts, CertifiedKey), TlsError> {
+    let chain = pem::chain(&pair.certificate, &octets.certificate)?;
     let facts = Facts::read(&chain).map_err(|(at, cause)| TlsError::Certificate {
         path: pair.certificate.clone(),
         number: at + 1,
         cause,
     })?;
     let unusable = |error: rustls::Error| TlsError::Key { path: pair.private_key.clone(), cause: error.to_string() };
-    let key = provider.key_provider.load_private_key(pem::key(&pair.private_key)?).map_err(unusable)?;
+    let key =
+        provider.key_provider.load_private_key(pem::key(&pair.private_key, &octets.private_key)?).map_err(unusable)?;
     let certified = CertifiedKey::new(chain, key);
     match certified.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok((facts, certified)),

@@ -11,18 +11,19 @@ use std::{
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use mio::{
     Events, Interest, Poll, Token, Waker,
     net::{TcpListener, TcpStream},
 };
-use rustls::ServerConfig;
 
 use super::{
     admission::Full,
+    certificates::{self, Certificates, Knocker, News},
     connection::Tools,
+    herald::{Herald, Standing},
     house::{House, Rules},
     listeners::{Kind, Listener},
     quota::Quota,
@@ -31,11 +32,12 @@ use super::{
 };
 use crate::{
     config::Networks,
-    net::transport::Transport,
+    net::{tls::Loaded, transport::Transport},
     proto::{
         reply::{Code, Reply},
         session::Terms,
     },
+    systemd::Notifier,
 };
 
 /// All that a server needs to run.
@@ -43,8 +45,12 @@ use crate::{
 pub struct Settings {
     /// Where clients come to.
     pub listeners: Vec<Listener>,
-    /// Certificates; without them there is no TLS.
-    pub tls: Option<Arc<ServerConfig>>,
+    /// Certificates, and where new ones come from.
+    pub certificates: Certificates,
+    /// SIGHUP has the certificates looked at by this.
+    pub knocker: Option<Knocker>,
+    /// The way to systemd.
+    pub notifier: Notifier,
     /// What jobs need to know.
     pub office: Office,
     /// Networks of proxies, which say first for whom they speak.
@@ -98,6 +104,11 @@ struct EventLoop {
     outcomes: mpsc::Receiver<(super::Id, super::worker::Outcome)>,
     /// A worker has woken the loop, and the loop has not looked yet.
     woken: Arc<AtomicBool>,
+    news: mpsc::Receiver<News>,
+    knocker: Option<Knocker>,
+    herald: Herald,
+    /// When the first certificate ends.
+    not_after: Option<SystemTime>,
     house: House<TcpStream, Threads>,
     accept_again: Option<Instant>,
     accept_logged: Option<Instant>,
@@ -124,26 +135,29 @@ impl EventLoop {
             poll.registry().register(&mut socket, token, Interest::READABLE).map_err(system("watch a port"))?;
             doors.push(Door { socket, kind: listener.kind, knocked: true });
         }
-        let (sender, outcomes) = mpsc::channel();
+        let live = settings.certificates.live.as_ref();
+        let not_after = live.and_then(Loaded::not_after);
         let tools = Tools {
             block: vec![0; BLOCK].into_boxed_slice(),
             spare: Vec::new(),
             proxy_from: settings.proxy_from,
             plaintext_from: settings.plaintext_from,
-            tls: settings.tls,
+            tls: live.map(|loaded| Arc::clone(&loaded.config)),
             mark_seen: settings.office.mark_seen,
             login_time: settings.login_time,
             idle_time: settings.idle_time,
             quota: Quota::default(),
         };
+        let waker = Arc::new(waker);
+        let news = hear_of_certificates(settings.certificates, Arc::clone(&waker))
+            .map_err(system("start a thread for certificates"))?;
+        let (sender, outcomes) = mpsc::channel();
         let woken = Arc::new(AtomicBool::new(false));
         let is_woken = Arc::clone(&woken);
         let workers = Threads::new(settings.office, sender, move || {
             // Once is enough for all outcomes that come before the loop looks.
             if !is_woken.swap(true, Ordering::AcqRel) {
-                if let Err(error) = waker.wake() {
-                    log::error!("cannot wake the event loop: {error}");
-                }
+                wake(&waker);
             }
         });
         Ok(EventLoop {
@@ -152,6 +166,10 @@ impl EventLoop {
             signals,
             outcomes,
             woken,
+            news,
+            knocker: settings.knocker,
+            herald: Herald::new(settings.notifier),
+            not_after,
             house: House::new(settings.rules, tools, workers),
             accept_again: None,
             accept_logged: None,
@@ -161,6 +179,7 @@ impl EventLoop {
 
     fn run(mut self) -> Result<(), ServeError> {
         let mut events = Events::with_capacity(1024);
+        self.herald.ready(self.standing());
         loop {
             let timeout = self.timeout(Instant::now());
             match self.poll.poll(&mut events, timeout) {
@@ -194,6 +213,9 @@ impl EventLoop {
             while let Ok((id, outcome)) = self.outcomes.try_recv() {
                 self.house.outcome(id, outcome, now);
             }
+            while let Ok(news) = self.news.try_recv() {
+                self.hear(news, now);
+            }
             self.accept(now);
             self.house.expire(now);
             self.house.run(Instant::now);
@@ -203,6 +225,7 @@ impl EventLoop {
             if self.stop_by.is_some() && self.house.is_empty() {
                 return Ok(());
             }
+            self.herald.tick(now, self.standing());
         }
     }
 
@@ -210,24 +233,59 @@ impl EventLoop {
         if self.house.has_work() || self.accept_again.is_none() && self.doors.iter().any(|door| door.knocked) {
             return Some(Duration::ZERO);
         }
-        let moments = [self.accept_again, self.stop_by].into_iter().flatten();
+        let moments = [self.accept_again, self.stop_by, self.herald.due()].into_iter().flatten();
         let others = moments.map(|at| at.saturating_duration_since(now)).min();
         self.house.until_next(now).into_iter().chain(others).min()
     }
 
     fn obey(&mut self, now: Instant) {
-        for wish in self.signals.wishes() {
+        let wishes: Vec<Wish> = self.signals.wishes().collect();
+        for wish in wishes {
             match wish {
-                Wish::LookAgain => log::info!("SIGHUP: the users file is read anew whenever it changes"),
-                Wish::Stop if self.stop_by.is_none() => {
-                    log::info!("stopping: sessions in UPDATE finish it, all others are closed without one");
-                    self.doors.clear();
-                    self.stop_by = Some(now + STOP);
-                    self.house.stop(now);
+                Wish::LookAgain => {
+                    log::info!("SIGHUP: {}the users file is read whenever it changes", self.what_is_looked_at());
+                    self.herald.reloading();
+                    // Without a certificate of its own there is nothing to wait for.
+                    if self.knocker.as_ref().is_none_or(|knocker| knocker.send(()).is_err()) {
+                        self.herald.ready(self.standing());
+                    }
                 }
+                Wish::Stop if self.stop_by.is_none() => self.stop(now),
                 Wish::Stop => self.stop_by = Some(now),
             }
         }
+    }
+
+    fn what_is_looked_at(&self) -> &'static str {
+        if self.knocker.is_some() { "looking at the certificates; " } else { "" }
+    }
+
+    fn stop(&mut self, now: Instant) {
+        log::info!("stopping: sessions in UPDATE finish it, all others are closed without one");
+        self.herald.stopping();
+        self.doors.clear();
+        self.stop_by = Some(now + STOP);
+        self.house.stop(now);
+    }
+
+    fn hear(&mut self, news: News, now: Instant) {
+        match news {
+            News::Renewed(loaded) => {
+                self.not_after = loaded.not_after();
+                self.house.renew(loaded.config);
+            }
+            News::Same => {}
+            // The keeper says it once, beside a signal perhaps, and means the same.
+            News::End if self.stop_by.is_none() => self.stop(now),
+            News::End => {}
+        }
+        self.herald.looked(self.standing());
+    }
+
+    fn standing(&self) -> Standing {
+        let (connections, sessions) = self.house.count();
+        let left = self.not_after.map(|end| end.duration_since(SystemTime::now()).unwrap_or_default());
+        Standing { connections, sessions, days: left.map(|left| left.as_secs() / (24 * 3600)) }
     }
 
     /// Lets in who stands before the doors. An error of one never ends the loop.
@@ -287,6 +345,26 @@ impl EventLoop {
             }
             Err((full, stream)) => turn_away(stream, peer, kind, full),
         }
+    }
+}
+
+/// Where the certificates' thread, if there is one, leaves its news.
+fn hear_of_certificates(certificates: Certificates, waker: Arc<Waker>) -> io::Result<mpsc::Receiver<News>> {
+    let (sender, news) = mpsc::channel();
+    if let Some(source) = certificates.source {
+        let report = move |news| {
+            // The receiver is gone when the server is.
+            let _ = sender.send(news);
+            wake(&waker);
+        };
+        certificates::start(certificates.pairs, certificates.live, source, report)?;
+    }
+    Ok(news)
+}
+
+fn wake(waker: &Waker) {
+    if let Err(error) = waker.wake() {
+        log::error!("cannot wake the event loop: {error}");
     }
 }
 

@@ -9,9 +9,11 @@ use std::{
     io::{Read, Write},
     net::{IpAddr, SocketAddr},
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use rustls::ServerConfig;
 use slab::Slab;
 
 use super::{
@@ -154,6 +156,16 @@ impl<S: Read + Write, W: Workers> House<S, W> {
     /// The certificate, for those who come in over TLS.
     pub fn tools(&self) -> &Tools {
         &self.tools
+    }
+
+    /// Another certificate for all who begin TLS from here on. Who has begun keeps the old one.
+    pub fn renew(&mut self, tls: Arc<ServerConfig>) {
+        self.tools.tls = Some(tls);
+    }
+
+    /// Connections, and how many of them hold a maildrop.
+    pub fn count(&self) -> (usize, usize) {
+        (self.residents.len(), self.holders.len())
     }
 
     /// The poll has news of whoever is at `place`.

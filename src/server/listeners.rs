@@ -3,7 +3,7 @@
 //! Owns: how a listening socket is made, and which options those inherit that come through it.
 //! Does not know: who accepts, or what is spoken.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, os::fd::AsFd, time::Duration};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with, sockopt};
 
@@ -23,6 +23,18 @@ pub struct Listener {
     pub socket: std::net::TcpListener,
     /// What is spoken there.
     pub kind: Kind,
+}
+
+impl Listener {
+    /// A socket that somebody else has opened, with the same options as one of [`bind`].
+    ///
+    /// # Errors
+    /// It is no TCP socket.
+    pub fn adopt(socket: std::net::TcpListener, kind: Kind) -> io::Result<Listener> {
+        socket.set_nonblocking(true)?;
+        inheritable(&socket)?;
+        Ok(Listener { socket, kind })
+    }
 }
 
 /// Connections that may wait in the kernel.
@@ -65,16 +77,21 @@ fn listen(address: SocketAddr, v6_only: bool) -> io::Result<std::net::TcpListene
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, v6_only)?;
     }
-    // Those who come in inherit all of these: no call for each of them.
-    sockopt::set_tcp_nodelay(&socket, true)?;
-    sockopt::set_socket_keepalive(&socket, true)?;
-    sockopt::set_tcp_keepidle(&socket, KEEPALIVE_IDLE)?;
-    sockopt::set_tcp_keepintvl(&socket, KEEPALIVE_INTERVAL)?;
-    sockopt::set_tcp_keepcnt(&socket, KEEPALIVE_PROBES)?;
-    // No TCP_USER_TIMEOUT: Linux would also cut off a client that answers and merely rests from reading.
+    inheritable(&socket)?;
     rustix::net::bind(&socket, &address)?;
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Those who come in inherit all of these: no call for each of them.
+fn inheritable(socket: impl AsFd + Copy) -> io::Result<()> {
+    sockopt::set_tcp_nodelay(socket, true)?;
+    sockopt::set_socket_keepalive(socket, true)?;
+    sockopt::set_tcp_keepidle(socket, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(socket, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(socket, KEEPALIVE_PROBES)?;
+    // No TCP_USER_TIMEOUT: Linux would also cut off a client that answers and merely rests from reading.
+    Ok(())
 }
 
 fn is_without_ipv6(error: &io::Error) -> bool {

@@ -4,9 +4,11 @@
 //! Does not know: what POP3 says (`proto`), how mail lies on disk (`maildir`), how TLS works (`net`).
 
 mod admission;
+mod certificates;
 mod connection;
 mod deadlines;
 mod event_loop;
+mod herald;
 mod house;
 mod listeners;
 mod pump;
@@ -15,6 +17,7 @@ mod record;
 mod signals;
 mod worker;
 
+pub use certificates::{Arrival, Certificates, Files, Source, tell};
 pub use event_loop::{ServeError, Settings, serve};
 pub use house::Rules;
 pub use listeners::{Kind, Listener, bind};

@@ -27,8 +27,14 @@ impl Authority {
 
     /// A certificate for `names`, and its key.
     pub fn certify(&self, names: &[&str]) -> CertifiedKey<KeyPair> {
+        self.certify_until(names, 4000)
+    }
+
+    /// One that is good until the first day of `year`.
+    pub fn certify_until(&self, names: &[&str], year: i32) -> CertifiedKey<KeyPair> {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names.clone()).expect("names");
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(rcgen::DnType::CommonName, names[0].clone());
         let signing_key = KeyPair::generate().expect("a key");

@@ -17,6 +17,7 @@ pub mod client;
 pub mod maildir;
 pub mod process;
 pub mod script;
+pub mod service;
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};

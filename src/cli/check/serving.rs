@@ -1,6 +1,6 @@
 //! Whom the server runs as, and what the file system lets that user do.
 //!
-//! Owns: /etc/passwd and /etc/group as far as needed, permission bits.
+//! Owns: permission bits.
 //! Does not know: what the paths are for. Access control lists are seen for the own user only.
 
 use std::io;
@@ -11,6 +11,7 @@ use rustix::fs::Access;
 
 use super::Finding;
 use crate::config::Config;
+use crate::privileges::Identity;
 
 /// The user that would open the Maildirs.
 pub(super) struct Serving {
@@ -22,6 +23,15 @@ pub(super) struct Serving {
     is_me: bool,
 }
 
+/// Whom the server would run as: whoever runs this, and if that is root, the user of `[process] user`.
+pub(super) fn of(config: &Config) -> Result<Serving, Finding> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(Serving::me());
+    }
+    let refused = |error| Finding::error(format!("{}: {error}", config.place("process", "user")));
+    Identity::find(&config.process.user).map(Serving::named).map_err(refused)
+}
+
 /// What the server would be refused.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) struct Refused {
@@ -31,42 +41,36 @@ pub(super) struct Refused {
 }
 
 impl Serving {
-    /// Whoever runs this, and if that is root, whom `[process] user` names.
-    pub(super) fn of(config: &Config) -> (Serving, Option<Finding>) {
-        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-        let (passwd, group) = (read("/etc/passwd"), read("/etc/group"));
-        let me = Serving::me(&passwd);
-        if me.uid != 0 || !config.says("process", "user") {
-            return (me, None);
-        }
-        match Serving::named(&config.process.user, &passwd, &group) {
-            Some(serving) => (serving, None),
-            None => {
-                let told = format!(
-                    "{}: there is no user {:?}; make it (useradd --system {1}), or name one that there is",
-                    config.place("process", "user"),
-                    config.process.user
-                );
-                (me, Some(Finding::warning(told)))
-            }
-        }
-    }
-
-    fn me(passwd: &str) -> Serving {
+    /// Whoever runs this.
+    pub(super) fn me() -> Serving {
         let uid = rustix::process::geteuid().as_raw();
-        Serving { name: name_of(uid, passwd), uid, gids: Vec::new(), is_me: true }
+        let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        Serving { name: name_of(uid, &passwd), uid, gids: Vec::new(), is_me: true }
     }
 
-    fn named(name: &str, passwd: &str, group: &str) -> Option<Serving> {
-        let fields: Vec<&str> =
-            passwd.lines().map(|line| line.split(':').collect()).find(|it: &Vec<_>| it[0] == name)?;
-        let mut gids = vec![fields.get(3)?.parse().ok()?];
-        gids.extend(group.lines().filter_map(|line| {
-            let fields: Vec<&str> = line.split(':').collect();
-            let is_member = fields.get(3)?.split(',').any(|member| member == name);
-            is_member.then(|| fields[2].parse::<u32>().ok())?
-        }));
-        Some(Serving { name: name.to_owned(), uid: fields[2].parse().ok()?, gids, is_me: false })
+    /// Whom the keeper would start the server as.
+    pub(super) fn named(identity: Identity) -> Serving {
+        let mut gids = identity.groups;
+        gids.push(identity.gid);
+        Serving { name: identity.name, uid: identity.uid, gids, is_me: false }
+    }
+
+    /// Nobody yet: what is there is seen with the own eyes, and what is missing would be made for `name`.
+    pub(super) fn unknown(name: &str) -> Serving {
+        Serving { name: name.to_owned(), ..Serving::me() }
+    }
+
+    /// Says who that is, where it is not whoever asks.
+    pub(super) fn introduce(&self, config: &Config) -> Option<Finding> {
+        let groups: Vec<String> = self.gids.iter().map(u32::to_string).collect();
+        let (place, name, uid, groups) = (config.place("process", "user"), &self.name, self.uid, groups.join(", "));
+        let told = || Finding::ok(format!("{place}: the server runs as {name}, uid {uid}, groups {groups}"));
+        (!self.is_me).then(told)
+    }
+
+    /// Its own group, for chgrp.
+    pub(super) fn group(&self) -> String {
+        self.gids.last().unwrap_or(&self.uid).to_string()
     }
 
     /// Somebody else, of no group.
@@ -137,27 +141,26 @@ mod tests {
     use super::*;
 
     const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nmail:x:8:12::/var/mail:/bin/false\nbroken\n";
-    const GROUP: &str = "root:x:0:\nvmail:x:500:other,mail\nnear:x:501:mailer\nbroken\n";
+
+    fn mail() -> Serving {
+        Serving::named(Identity { name: "mail".into(), uid: 8, gid: 12, groups: vec![500] })
+    }
 
     #[test]
-    fn a_user_has_the_group_of_its_line_and_those_that_name_it() {
-        let mail = Serving::named("mail", PASSWD, GROUP).unwrap();
-        assert_eq!((mail.uid, mail.gids), (8, vec![12, 500]));
-        assert!(Serving::named("poppet", PASSWD, GROUP).is_none());
-        assert!(Serving::named("broken", PASSWD, GROUP).is_none());
+    fn a_number_has_its_name_or_stays_a_number() {
         assert_eq!((name_of(8, PASSWD), name_of(9, PASSWD)), ("mail".to_owned(), "9".to_owned()));
     }
 
     #[test]
     fn the_first_class_that_fits_decides() {
-        let mail = Serving::named("mail", PASSWD, GROUP).unwrap();
+        let mail = mail();
         let (read, write) = (Access::READ_OK, Access::READ_OK | Access::WRITE_OK);
         let may = |owner, group, mode, need| mail.fits(owner, group, mode, need);
         assert!(may(8, 0, 0o600, write) && !may(8, 0, 0o400, write) && !may(8, 12, 0o077, read));
         assert!(may(0, 12, 0o040, read) && may(0, 500, 0o060, write));
         assert!(!may(0, 12, 0o040, write) && !may(0, 12, 0o707, read));
         assert!(may(0, 0, 0o006, write) && !may(0, 0, 0o770, read));
-        let root = Serving::named("root", PASSWD, GROUP).unwrap();
+        let root = Serving::for_test("root", 0);
         assert!(root.fits(8, 12, 0, write));
     }
 

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use super::*;
 use std::path::PathBuf;
 
+use crate::privileges::Identity;
 use crate::user::UserName;
 
 /// A folder with a configuration, a users file, a certificate and Maildirs.
@@ -58,15 +59,16 @@ impl House {
     }
 
     fn examine(&self, users: &[&str]) -> Vec<Finding> {
-        examine(&self.path("poppet.toml"), |path| {
+        let users = |path: &Path| {
             assert_eq!(path, self.path("users"));
             Ok(users.iter().map(|name| account(name)).collect())
-        })
+        };
+        examine(&self.path("poppet.toml"), users, |_| Ok(Serving::me()))
     }
 
     /// What is wrong, with the users file read as `check` does.
     fn errors(&self) -> Vec<String> {
-        let findings = examine(&self.path("poppet.toml"), users_of);
+        let findings = examine(&self.path("poppet.toml"), users_of, |_| Ok(Serving::me()));
         findings.into_iter().filter(|it| it.verdict == Verdict::Error).map(|it| it.text).collect()
     }
 
@@ -103,7 +105,8 @@ fn a_house_in_order_is_all_ok() {
 fn problems_of_the_configuration_are_told_one_by_one() {
     let house = House::new();
     house.configure("[limits]\nconnections = 0\nidle-time = 3\n");
-    let findings = examine(&house.path("poppet.toml"), |_| unreachable!("nothing else is looked at"));
+    let findings =
+        examine(&house.path("poppet.toml"), |_| unreachable!(), |_| unreachable!("nothing else is looked at"));
     assert_eq!(findings.len(), 2, "{findings:#?}");
     assert!(findings.iter().all(|finding| finding.verdict == Verdict::Error));
     assert!(
@@ -223,11 +226,35 @@ fn a_users_file_that_is_not_there_is_told_with_its_place_and_the_command_that_ma
 }
 
 #[test]
-fn root_is_warned_of() {
-    let told = as_root(0).unwrap();
-    assert_eq!(told.verdict, Verdict::Warning);
-    assert!(told.text.contains("runuser -u poppet -- poppet check"), "{told}");
-    assert!(as_root(1).is_none());
+fn a_user_that_is_not_there_is_an_error_and_the_rest_goes_on() {
+    let house = House::new();
+    house.configure("[process]\nuser = \"no-such-user\"\n");
+    let find = |config: &Config| {
+        let error = Identity::among(&config.process.user, "root:x:0:0", "").unwrap_err();
+        Err(Finding::error(error.to_string()))
+    };
+    let findings = examine(&house.path("poppet.toml"), |_| Ok(vec![account("ada")]), find);
+    let errors: Vec<&str> =
+        findings.iter().filter(|it| it.verdict == Verdict::Error).map(|it| it.text.as_str()).collect();
+    assert!(errors[0].starts_with("there is no user \"no-such-user\""), "{errors:?}");
+    assert!(errors[1].contains("make it: install -d -o no-such-user -m 700 "), "{errors:?}");
+}
+
+#[test]
+fn a_users_file_that_the_server_could_not_read_is_an_error() {
+    let Some(folder) = serving::reachable_folder() else { return };
+    let path = folder.path().join("users");
+    std::fs::write(&path, "").unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let stranger = Serving::for_test("mailer", std::fs::metadata(&path).unwrap().uid() + 1000);
+    let config = Config::default();
+    let told = |mode| {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        users_file_closed(&path, &stranger, &config).map(|finding| finding.text)
+    };
+    assert_eq!(told(0o644), None);
+    let closed = told(0o640).unwrap();
+    assert!(closed.contains("the server, as mailer, may not read ") && closed.contains("; chgrp "), "{closed}");
 }
 
 #[test]
@@ -241,7 +268,11 @@ fn a_maildir_that_several_have_is_warned_of() {
     let shown = path.display();
     assert_eq!(told, format!("ada and bob share the Maildir {shown}; put {{user}} into [mail] maildir"));
     let of_the_file = |name: &str| Account { mail: Some(path.clone()), ..account(name) };
-    let findings = examine(&house.path("poppet.toml"), |_| Ok(["ada", "eve", "cy"].map(of_the_file).into()));
+    let findings = examine(
+        &house.path("poppet.toml"),
+        |_| Ok(["ada", "eve", "cy"].map(of_the_file).into()),
+        |_| Ok(Serving::me()),
+    );
     let told = &findings.last().unwrap().text;
     assert_eq!(*told, format!("ada, eve and cy share the Maildir {shown}; name another for each in the users file"));
 }
@@ -280,7 +311,7 @@ fn a_user_whose_maildir_cannot_be_told_is_an_error() {
     let mut own = account("..");
     house.maildir("own");
     own.mail = Some(house.path("mail/own"));
-    let findings = examine(&house.path("poppet.toml"), |_| Ok(vec![own]));
+    let findings = examine(&house.path("poppet.toml"), |_| Ok(vec![own]), |_| Ok(Serving::me()));
     assert_eq!(count(&findings, Verdict::Error), 0, "the users file names its Maildir: {findings:#?}");
 }
 

@@ -14,27 +14,27 @@ use super::TlsError;
 const CERTIFICATE: &str = "certificate";
 const KEY: &str = "private key";
 
-/// The certificates in the file at `path`, at least one.
-pub(super) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let text = read(path, CERTIFICATE)?;
-    let (certificates, keys) = sections(path, &text)?;
+/// The certificates in `text`, which came from `path`; at least one.
+pub(super) fn chain(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    not_empty(path, text, CERTIFICATE)?;
+    let (certificates, keys) = sections(path, text)?;
     if !certificates.is_empty() {
         return Ok(certificates);
     }
-    if !keys.is_empty() || is_encrypted(&text) {
+    if !keys.is_empty() || is_encrypted(text) {
         return Err(TlsError::Swapped { path: path.to_owned(), found: KEY, what: CERTIFICATE });
     }
     let mend = "a binary one is turned into it by: openssl x509 -inform der -in FILE -out NEWFILE";
     Err(TlsError::Missing { path: path.to_owned(), what: CERTIFICATE, mend })
 }
 
-/// The first private key in the file at `path`.
-pub(super) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let text = read(path, KEY)?;
-    if is_encrypted(&text) {
+/// The first private key in `text`, which came from `path`.
+pub(super) fn key(path: &Path, text: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
+    not_empty(path, text, KEY)?;
+    if is_encrypted(text) {
         return Err(TlsError::EncryptedKey { path: path.to_owned() });
     }
-    let (certificates, keys) = sections(path, &text)?;
+    let (certificates, keys) = sections(path, text)?;
     if let Some(key) = keys.into_iter().next() {
         return Ok(key);
     }
@@ -60,13 +60,15 @@ fn sections(path: &Path, text: &[u8]) -> Result<Sections, TlsError> {
 }
 
 /// The file's octets; they may be a key, so they are wiped.
-fn read(path: &Path, what: &'static str) -> Result<Zeroizing<Vec<u8>>, TlsError> {
-    let octets = std::fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })?;
-    let octets = Zeroizing::new(octets);
-    if octets.trim_ascii().is_empty() {
+pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
+    std::fs::read(path).map(Zeroizing::new).map_err(|source| TlsError::Read { path: path.to_owned(), source })
+}
+
+fn not_empty(path: &Path, text: &[u8], what: &'static str) -> Result<(), TlsError> {
+    if text.trim_ascii().is_empty() {
         return Err(TlsError::Empty { path: path.to_owned(), what });
     }
-    Ok(octets)
+    Ok(())
 }
 
 /// PKCS#8's way, and OpenSSL's old one.
