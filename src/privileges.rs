@@ -133,9 +133,10 @@ pub fn give_up(identity: &Identity, open_files: u64) -> Result<(), NotGivenUp> {
     }
     call("go to /", process::chdir("/"))?;
     for bit in 0..u64::BITS {
-        // The kernel's last capability is the last one that it lets be dropped.
+        // The kernel's last capability is the last one that it lets be dropped. A unit or a container may have kept
+        // back the right to do so: with no_new_privs nothing could come out of that set anyway.
         match thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << bit)) {
-            Err(rustix::io::Errno::INVAL) => break,
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::PERM) => break,
             done => call("empty the bounding set of capabilities", done)?,
         }
     }

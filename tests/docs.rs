@@ -31,7 +31,8 @@ fn set_up_of_readme_works_as_it_is_written() {
     let script = format!("set -eu\ntrap 'kill $! 2>/dev/null || true' EXIT\n{script}");
     let folder = tempfile::tempdir().unwrap();
     let binary = tempfile::tempdir().unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_poppet"), binary.path().join("poppet")).unwrap();
+    // By another process: one that another thread starts meanwhile would hold our copy open, and so busy.
+    assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_poppet")).arg(binary.path()).status().unwrap().success());
     let path = format!("{}:{}", binary.path().display(), std::env::var("PATH").unwrap());
     let mut sh = Command::new("sh");
     sh.args(["-c", &script]).current_dir(&folder).env("PATH", path);

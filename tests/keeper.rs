@@ -69,6 +69,27 @@ fn nothing_of_root_is_left_in_the_server() {
 }
 
 #[test]
+fn a_keeper_with_few_capabilities_is_enough() {
+    if !needs_root() || !common::needs("setpriv") {
+        return;
+    }
+    let mut service = Service::new(NOBODY);
+    let own = service.command();
+    let mut command = std::process::Command::new("setpriv");
+    // Owners of files aside, what a unit would leave it.
+    command.arg("--bounding-set=-all,+setuid,+setgid,+net_bind_service,+dac_read_search").arg("--inh-caps=-all");
+    command.arg(own.get_program()).args(own.get_args());
+    service.start(command);
+    service.connect(Channel::Tls).0.log_in(USER, PASSWORD);
+    let status = proc(service.server(0), "status");
+    for line in ["CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Uid:\t65534\t65534"] {
+        assert!(status.contains(line), "{line}\n{status}");
+    }
+    service.signal(service.pid(), Signal::TERM);
+    assert!(service.wait(), "{}", service.log());
+}
+
+#[test]
 fn a_key_that_only_root_can_read_is_used_on_all_ways() {
     let Some(service) = service() else { return };
     for channel in [Channel::Stls, Channel::Tls] {
@@ -98,6 +119,8 @@ fn supplementary_groups_are_those_of_the_group_file() {
     let text = fs::read_to_string(service.at("poppet.toml")).unwrap();
     fs::write(service.at("poppet.toml"), text.replace("\"nobody\"", &format!("{:?}", identity.name))).unwrap();
     service.serve();
+    // Whoever is served is served by a server that has given up.
+    service.connect(Channel::Plain);
     let status = proc(service.server(0), "status");
     let line = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap();
     let groups: BTreeSet<u32> = line.split_whitespace().map(|it| it.parse().unwrap()).collect();

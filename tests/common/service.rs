@@ -50,7 +50,9 @@ impl Service {
         fs::write(at("users"), format!("{USER}:{{PLAIN}}{PASSWORD}\n")).expect("a users file");
         mode(&at("users"), 0o600);
         give(&at("users"), owner);
-        fs::copy(env!("CARGO_BIN_EXE_poppet"), at("poppet")).expect("the program");
+        // By another process: one that another thread starts meanwhile would hold our copy open, and so busy.
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_poppet")).arg(at("poppet")).status().expect("cp");
+        assert!(copied.success(), "copy the program");
         let ports = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port"));
         let ports = ports.map(|port| port.local_addr().expect("its address"));
         let (authority, child, systemd) = (Authority::new(), None, None);
