@@ -116,14 +116,6 @@ fn problems_of_the_configuration_are_told_one_by_one() {
 }
 
 #[test]
-fn keys_that_do_nothing_yet_are_warned_of() {
-    let house = House::new();
-    house.maildir("ada");
-    house.configure("[process]\nuser = \"root\"\n");
-    assert!(house.only(Verdict::Warning, &["ada"]).contains("[process] user: not in force"));
-}
-
-#[test]
 fn a_port_in_use_is_named_and_is_no_error() {
     let house = House::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
