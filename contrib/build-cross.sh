@@ -1,8 +1,8 @@
 #!/bin/sh
 # Builds a static poppet for another processor on Debian 12 (amd64), with Debian's own compilers, and tries it under qemu.
 # usage: contrib/build-cross.sh arm64|armhf     the program's path is the last line
-# Debian's packages are unpacked below target/cross and not installed: a gigabyte. Needs apt, cargo and gcc, and for the
-# trial qemu-user-static and curl.
+# Debian's packages are unpacked below target/cross and not installed: a gigabyte for each. Needs apt, cargo and gcc, and
+# for the trial qemu-user-static and curl.
 set -eu
 cd "$(dirname "$0")/.."
 case ${1:-} in
@@ -11,7 +11,7 @@ armhf) triple=arm-linux-gnueabihf target=armv7-unknown-linux-gnueabihf qemu=qemu
 *) sed -n '2,5s/^# //p' "$0" >&2; exit 2 ;;
 esac
 processor=$1
-cross=$(realpath -m "${CARGO_TARGET_DIR:-target}/cross")
+cross=$(realpath -m "${CARGO_TARGET_DIR:-target}/cross/$processor")
 mkdir -p "$cross/apt/lists/partial" "$cross/cache/archives/partial" "$cross/debs" "$cross/root"
 touch "$cross/apt/status"
 
