@@ -15,7 +15,7 @@ use super::root::{DIRECTORY_BUFFER, Root, read_files};
 /// Logins so far.
 static LOGINS: AtomicU32 = AtomicU32::new(0);
 
-/// Cleans up at the first login and at about each sixteenth from there on.
+/// Cleans up at the first login and at about each sixty-fourth from there on.
 pub(super) fn clean_now_and_then(root: &Root) {
     if is_turn(count_login()) {
         if let Err(errno) = clean(root, SystemTime::now()) {
@@ -34,9 +34,9 @@ pub(super) fn count_login() -> u32 {
     LOGINS.fetch_add(1, Ordering::Relaxed)
 }
 
-/// One in sixteen, spread so that no rhythm of logins leaves a Maildir out for ever.
+/// One in sixty-four, spread so that no rhythm of logins leaves a Maildir out for ever.
 fn is_turn(login: u32) -> bool {
-    login.wrapping_mul(0x9E37_79B1) >> 28 == 0
+    login.wrapping_mul(0x9E37_79B1) >> 26 == 0
 }
 
 /// Removes regular files that nobody has read or written for [`ABANDONED`].
@@ -101,9 +101,9 @@ mod tests {
     }
 
     #[test]
-    fn the_first_login_cleans_and_so_does_about_one_in_sixteen() {
+    fn the_first_login_cleans_and_so_does_about_one_in_sixty_four() {
         assert!(is_turn(0));
-        let due = (0..16_000).filter(|&login| is_turn(login)).count();
+        let due = (0..64_000).filter(|&login| is_turn(login)).count();
         assert!((900..1100).contains(&due), "{due}");
     }
 }

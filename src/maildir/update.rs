@@ -256,6 +256,8 @@ fn unlink(
     name: &[u8],
 ) -> Result<bool, Errno> {
     let Some(directory) = folders[folder as usize].as_ref().map_err(|&errno| errno)? else { return Ok(false) };
+    // There may be a hundred thousand of them, and the loop shares the processor.
+    std::thread::yield_now();
     match retry_on_intr(|| rustix::fs::unlinkat(directory, name, AtFlags::empty())) {
         Ok(()) => {
             lost[folder as usize] += 1;

@@ -213,7 +213,7 @@ fn a_small_maildrop_that_has_not_changed_is_opened_with_the_password() {
     let open = crew.open("ada");
     crew.submit(2, open).unwrap();
     assert!(matches!(crew.outcome(), (2, Outcome::Opened(Ok(_)))));
-    // One login in sixteen cleans up, and that one is another job.
+    // One login in sixty-four cleans up, and that one is another job.
     assert!((0..3).any(|_| opened(&mut crew) == Some(1)));
     fs::write(crew.folder.path().join("ada/new/2.b"), "x\n").unwrap();
     assert_eq!(opened(&mut crew), None, "it has changed");
