@@ -164,14 +164,16 @@ fn certificates(config: &Config, now: SystemTime, findings: &mut Vec<Finding>) {
         ));
         return;
     };
-    for (at, pair) in tls.pairs.iter().enumerate() {
-        let place = config.place("tls", if at == 0 { "certificate" } else { "also" });
+    for pair in &tls.pairs {
+        let place = config.place_of_pair_file(Some(&pair.certificate));
         match tls::load(std::slice::from_ref(pair)) {
             Ok(loaded) => {
                 loaded.facts.iter().for_each(|facts| certificate(&place, pair, facts, now, findings));
                 findings.extend(readable_by_all(&pair.private_key, "the private key", "600"));
             }
-            Err(error) => findings.push(Finding::error(format!("{place}: {error}"))),
+            Err(error) => {
+                findings.push(Finding::error(format!("{}: {error}", config.place_of_pair_file(error.path()))))
+            }
         }
     }
 }
@@ -224,8 +226,7 @@ fn accounts(
             Vec::new()
         }
         Err(error) => {
-            let mend = mend_of_users_file(&error, serving);
-            findings.push(Finding::error(format!("{}: {error}{mend}", config.place("users", "file"))));
+            findings.push(Finding::error(format!("{}: {error}", config.place("users", "file"))));
             Vec::new()
         }
     }
@@ -241,15 +242,6 @@ fn users_file_closed(path: &Path, serving: &Serving, config: &Config) -> Option<
         format!("let it through: chmod a+x {at}")
     };
     Some(Finding::error(format!("{place}: the server, as {name}, may not read {at} ({}); {mend}", refused.why)))
-}
-
-fn mend_of_users_file(error: &UsersError, serving: &Serving) -> String {
-    let UsersError::Read { path, source } = error else { return String::new() };
-    match source.kind() {
-        io::ErrorKind::NotFound => format!("; make it: poppet hash NAME > {}", path.display()),
-        io::ErrorKind::PermissionDenied => format!("; let the server's user, {}, read it", serving.name),
-        _ => String::new(),
-    }
 }
 
 fn readable_by_all(path: &Path, what: &str, mode: &str) -> Option<Finding> {

@@ -11,7 +11,7 @@ use crate::{
     config::{Config, ConfigError},
     confine,
     keeper::{Keeper, handover::Link},
-    net::tls::{self, TlsError},
+    net::tls::{self, CertificateFiles, Loaded, PairOctets, TlsError},
     privileges::{self, Identity, NoIdentity, NotGivenUp},
     server::{self, Certificates, Files, Kind, Listener, Office, Rules, Settings, Source as _},
     systemd::{self, Notifier},
@@ -24,11 +24,21 @@ pub enum PrepareError {
     #[error("{0}")]
     Config(#[from] ConfigError),
     /// The users file.
-    #[error("{0}")]
-    Users(#[from] UsersError),
+    #[error("{place}: {source}")]
+    Users {
+        /// Where it is named.
+        place: String,
+        /// What is wrong with it.
+        source: UsersError,
+    },
     /// A certificate or its key.
-    #[error("{0}")]
-    Tls(#[from] TlsError),
+    #[error("{place}: {source}")]
+    Tls {
+        /// Where it is named.
+        place: String,
+        /// What is wrong with it.
+        source: TlsError,
+    },
     /// Whom the server is to run as.
     #[error("{place}: {source}")]
     User {
@@ -95,18 +105,16 @@ fn keeper(path: &Path) -> Result<Keeper, PrepareError> {
     let place = || config.place("process", "user");
     let identity =
         Identity::find(&config.process.user).map_err(|source| PrepareError::User { place: place(), source })?;
+    // Before keys are read: no core dump may have them.
+    privileges::close()?;
+    let pairs = config.tls.as_ref().map(|tls| tls.pairs.clone()).unwrap_or_default();
+    let octets = read(&config, &pairs)?;
     let listeners = ports(&config)?;
     let mut arguments: Vec<String> = vec!["server".into(), format!("--config={}", path.display())];
     arguments.push(format!("--as={}", identity.numbers()));
     arguments.push(format!("--open-files={}", descriptors(config.limits.connections as usize)));
     log::info!("the server runs as {} ({}:{})", identity.name, identity.uid, identity.gid);
-    Ok(Keeper {
-        listeners,
-        arguments,
-        environment: environment(),
-        pairs: config.tls.map(|tls| tls.pairs).unwrap_or_default(),
-        config: text,
-    })
+    Ok(Keeper { listeners, arguments, environment: environment(), pairs, octets, config: text })
 }
 
 /// What the server's process finds in its environment; nothing else of the keeper's is its business.
@@ -130,9 +138,9 @@ pub fn prepare_server(path: &Path) -> Result<Settings, PrepareError> {
     let handed = link.receive().map_err(PrepareError::Handover)?;
     let config = Config::parse(path, &handed.config)?;
     tell_of_config(&config);
-    let authenticator = Authenticator::open(&config.users.file)?;
+    let authenticator = users(&config)?;
     let pairs = config.tls.as_ref().map(|tls| tls.pairs.clone()).unwrap_or_default();
-    let live = (!pairs.is_empty()).then(|| tls::settle(&pairs, &handed.pairs, None)).transpose()?;
+    let live = settled(&config, &pairs, &handed.pairs)?;
     server::tell(&pairs, live.as_ref().map_or(&[], |live| &live.facts), SystemTime::now());
     confine::confine(&reach::of(&config, &authenticator.accounts(), &[]));
     // The keeper takes it for "ready", too.
@@ -148,10 +156,10 @@ fn alone(path: &Path) -> Result<Box<Settings>, PrepareError> {
     let config = Config::load(path)?;
     privileges::close()?;
     tell_of_config(&config);
-    let authenticator = Authenticator::open(&config.users.file)?;
+    let authenticator = users(&config)?;
     let pairs = config.tls.as_ref().map(|tls| tls.pairs.clone()).unwrap_or_default();
-    let octets = tls::read(&pairs)?;
-    let live = (!pairs.is_empty()).then(|| tls::settle(&pairs, &octets, None)).transpose()?;
+    let octets = read(&config, &pairs)?;
+    let live = settled(&config, &pairs, &octets)?;
     server::tell(&pairs, live.as_ref().map_or(&[], |live| &live.facts), SystemTime::now());
     let listeners = ports(&config)?;
     confine::confine(&reach::of(&config, &authenticator.accounts(), &pairs));
@@ -166,6 +174,24 @@ fn alone(path: &Path) -> Result<Box<Settings>, PrepareError> {
     settings.knocker = knocker;
     settings.rules.connections = affordable(settings.rules.connections);
     Ok(Box::new(settings))
+}
+
+fn users(config: &Config) -> Result<Authenticator, PrepareError> {
+    let place = || config.place("users", "file");
+    Authenticator::open(&config.users.file).map_err(|source| PrepareError::Users { place: place(), source })
+}
+
+fn read(config: &Config, pairs: &[CertificateFiles]) -> Result<Vec<PairOctets>, PrepareError> {
+    tls::read(pairs).map_err(|source| not_usable(config, source))
+}
+
+fn settled(config: &Config, pairs: &[CertificateFiles], octets: &[PairOctets]) -> Result<Option<Loaded>, PrepareError> {
+    let settle = || tls::settle(pairs, octets, None).map_err(|source| not_usable(config, source));
+    (!pairs.is_empty()).then(settle).transpose()
+}
+
+fn not_usable(config: &Config, source: TlsError) -> PrepareError {
+    PrepareError::Tls { place: config.place_of_pair_file(source.path()), source }
 }
 
 fn tell_of_config(config: &Config) {
@@ -292,3 +318,31 @@ fn descriptors(connections: usize) -> u64 {
 
 /// For ports, logs, jobs, and files that are being sent.
 const SPARE_DESCRIPTORS: u64 = 30;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_the_file_says_of_networks_and_limits_reaches_the_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let users = folder.path().join("users");
+        std::fs::write(&users, "").unwrap();
+        let text = "[listen]\nproxy-from = [\"192.0.2.1\"]\n[mail]\nmaildir = \"/m/{user}\"\nmark-seen = false\n[login]\n\
+                    plaintext-from = [\"192.0.2.2\"]\npenalty-free = [\"192.0.2.3\"]\n[limits]\nconnections = 7\n\
+                    connections-per-address = 6\nlogin-time = \"90s\"\nidle-time = \"11m\"\ntakeover-after = \"2m\"";
+        let config = Config::parse(Path::new("poppet.toml"), text).unwrap();
+        let none = Certificates { pairs: vec![], live: None, source: None };
+        let settings = settings(&config, none, Authenticator::open(&users).unwrap(), vec![]);
+        let rules = &settings.rules;
+        for (networks, its) in [(&settings.proxy_from, 1), (&settings.plaintext_from, 2), (&rules.penalty_free, 3)] {
+            assert_eq!([1, 2, 3].map(|it| networks.contains([192, 0, 2, it].into())), [1, 2, 3].map(|it| it == its));
+        }
+        assert_eq!((settings.office.maildir.to_string().as_str(), settings.office.mark_seen), ("/m/{user}", false));
+        assert_eq!((rules.connections, rules.connections_per_address), (7, 6));
+        let times = [settings.login_time, settings.idle_time, rules.takeover_after];
+        assert_eq!(times, [90, 660, 120].map(Duration::from_secs));
+    }
+}
