@@ -8,10 +8,10 @@ use std::{io, path::Path, time::SystemTime};
 use super::{allocator, reach};
 use crate::{
     auth::{Authenticator, UsersError},
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Tls},
     confine,
     keeper::{Keeper, handover::Link},
-    net::tls::{self, CertificateFiles, Loaded, PairOctets, TlsError},
+    net::tls::{self, TlsError},
     privileges::{self, Identity, NoIdentity, NotGivenUp},
     server::{self, Certificates, Files, Kind, Listener, Office, Rules, Settings, Source as _},
     systemd::{self, Notifier},
@@ -105,16 +105,22 @@ fn keeper(path: &Path) -> Result<Keeper, PrepareError> {
     let place = || config.place("process", "user");
     let identity =
         Identity::find(&config.process.user).map_err(|source| PrepareError::User { place: place(), source })?;
-    // Before keys are read: no core dump may have them.
-    privileges::close()?;
-    let pairs = config.tls.as_ref().map(|tls| tls.pairs.clone()).unwrap_or_default();
-    let octets = read(&config, &pairs)?;
     let listeners = ports(&config)?;
     let mut arguments: Vec<String> = vec!["server".into(), format!("--config={}", path.display())];
     arguments.push(format!("--as={}", identity.numbers()));
     arguments.push(format!("--open-files={}", descriptors(config.limits.connections as usize)));
     log::info!("the server runs as {} ({}:{})", identity.name, identity.uid, identity.gid);
-    Ok(Keeper { listeners, arguments, environment: environment(), pairs, octets, config: text })
+    // Before keys are read: no core dump may have them.
+    privileges::close()?;
+    let octets = read(&config)?;
+    Ok(Keeper {
+        listeners,
+        arguments,
+        environment: environment(),
+        pairs: config.tls.map(|tls| tls.pairs).unwrap_or_default(),
+        config: text,
+        octets,
+    })
 }
 
 /// What the server's process finds in its environment; nothing else of the keeper's is its business.
@@ -140,7 +146,7 @@ pub fn prepare_server(path: &Path) -> Result<Settings, PrepareError> {
     tell_of_config(&config);
     let authenticator = users(&config)?;
     let pairs = config.tls.as_ref().map(|tls| tls.pairs.clone()).unwrap_or_default();
-    let live = settled(&config, &pairs, &handed.pairs)?;
+    let live = settled(&config, &handed.pairs)?;
     server::tell(&pairs, live.as_ref().map_or(&[], |live| &live.facts), SystemTime::now());
     confine::confine(&reach::of(&config, &authenticator.accounts(), &[]));
     // The keeper takes it for "ready", too.
@@ -158,8 +164,8 @@ fn alone(path: &Path) -> Result<Box<Settings>, PrepareError> {
     tell_of_config(&config);
     let authenticator = users(&config)?;
     let pairs = config.tls.as_ref().map(|tls| tls.pairs.clone()).unwrap_or_default();
-    let octets = read(&config, &pairs)?;
-    let live = settled(&config, &pairs, &octets)?;
+    let octets = read(&config)?;
+    let live = settled(&config, &octets)?;
     server::tell(&pairs, live.as_ref().map_or(&[], |live| &live.facts), SystemTime::now());
     let listeners = ports(&config)?;
     confine::confine(&reach::of(&config, &authenticator.accounts(), &pairs));
@@ -181,13 +187,14 @@ fn users(config: &Config) -> Result<Authenticator, PrepareError> {
     Authenticator::open(&config.users.file).map_err(|source| PrepareError::Users { place: place(), source })
 }
 
-fn read(config: &Config, pairs: &[CertificateFiles]) -> Result<Vec<PairOctets>, PrepareError> {
+fn read(config: &Config) -> Result<Vec<tls::PairOctets>, PrepareError> {
+    let pairs = config.tls.as_ref().map_or(&[][..], |tls| &tls.pairs);
     tls::read(pairs).map_err(|source| not_usable(config, source))
 }
 
-fn settled(config: &Config, pairs: &[CertificateFiles], octets: &[PairOctets]) -> Result<Option<Loaded>, PrepareError> {
-    let settle = || tls::settle(pairs, octets, None).map_err(|source| not_usable(config, source));
-    (!pairs.is_empty()).then(settle).transpose()
+fn settled(config: &Config, octets: &[tls::PairOctets]) -> Result<Option<tls::Loaded>, PrepareError> {
+    let settle = |tls: &Tls| tls::settle(&tls.pairs, octets, None).map_err(|source| not_usable(config, source));
+    config.tls.as_ref().map(settle).transpose()
 }
 
 fn not_usable(config: &Config, source: TlsError) -> PrepareError {

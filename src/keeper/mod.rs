@@ -5,9 +5,9 @@
 //!
 //! All that runs as root, in this order:
 //! 1. `cli`: the arguments, the configuration file (parsed), `/etc/passwd` and `/etc/group`;
-//! 2. `privileges::close`: the keeper's own core dumps and the like;
-//! 3. `tls::read` at the start, `Watch` every minute and on SIGHUP: certificate and key files; octets, never parsed;
-//! 4. `server::bind`, or `systemd::sockets`: the ports, which are only ever held here, never read;
+//! 2. `server::bind`, or `systemd::sockets`: the ports, which are only ever held here, never read;
+//! 3. `privileges::close`: the keeper's own core dumps and the like;
+//! 4. `tls::read` at the start, `Watch` every minute and on SIGHUP: certificate and key files; octets, never parsed;
 //! 5. `Server::start`: this program once more, with an environment of our choice, and the `Link` to it;
 //! 6. signals, the server's end, one octet of answer from it, what systemd is told of SIGHUP;
 //! 7. in the server's process, before it reads anything: its arguments, and `privileges::give_up`.
