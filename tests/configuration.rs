@@ -196,6 +196,17 @@ fn samples_of_every_version_are_accepted() {
 }
 
 #[test]
+fn the_full_sample_of_this_version_has_every_key() {
+    let file = format!("{}/tests/samples/{}/full.toml", env!("CARGO_MANIFEST_DIR"), env!("CARGO_PKG_VERSION"));
+    let config = Config::load(Path::new(&file)).unwrap();
+    for (section, keys) in poppet::config::SECTIONS {
+        for key in *keys {
+            assert!(config.says(section, key), "{file} lacks [{section}] {key}");
+        }
+    }
+}
+
+#[test]
 fn the_full_sample_means_what_it_meant() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples/0.1.0/full.toml");
     let config = Config::load(&file).unwrap();
