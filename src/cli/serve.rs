@@ -182,6 +182,15 @@ fn alone(path: &Path) -> Result<Box<Settings>, PrepareError> {
     Ok(Box::new(settings))
 }
 
+fn tell_of_config(config: &Config) {
+    if config.tls.is_none() {
+        log::warn!(
+            "no [tls] section: no STLS, nothing at port 995, and only these networks may log in: {}",
+            config.place("login", "plaintext-from")
+        );
+    }
+}
+
 fn users(config: &Config) -> Result<Authenticator, PrepareError> {
     let place = || config.place("users", "file");
     Authenticator::open(&config.users.file).map_err(|source| PrepareError::Users { place: place(), source })
@@ -199,15 +208,6 @@ fn settled(config: &Config, octets: &[tls::PairOctets]) -> Result<Option<tls::Lo
 
 fn not_usable(config: &Config, source: TlsError) -> PrepareError {
     PrepareError::Tls { place: config.place_of_pair_file(source.path()), source }
-}
-
-fn tell_of_config(config: &Config) {
-    if config.tls.is_none() {
-        log::warn!(
-            "no [tls] section: no STLS, nothing at port 995, and only these networks may log in: {}",
-            config.place("login", "plaintext-from")
-        );
-    }
 }
 
 /// All that the server needs, from parts that are ready.
