@@ -186,6 +186,18 @@ impl Config {
             None => format!("{path}: [{section}] {key} (the default)"),
         }
     }
+
+    /// Where `file` of a pair is named, as [`Config::place`] says it; without one, or for a stranger, the first pair.
+    pub fn place_of_pair_file(&self, file: Option<&Path>) -> String {
+        let pairs = self.tls.as_ref().map_or(&[][..], |tls| &tls.pairs);
+        let has = |pair: &CertificateFiles| file.is_some_and(|it| it == pair.certificate || it == pair.private_key);
+        let key = match pairs.iter().position(has) {
+            Some(0) if file != Some(&pairs[0].certificate) => "private-key",
+            None | Some(0) => "certificate",
+            Some(_) => "also",
+        };
+        self.place("tls", key)
+    }
 }
 
 impl Default for Config {
@@ -298,13 +310,16 @@ fn default<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> ConfigError {
-    let text = if error.kind() == std::io::ErrorKind::NotFound {
-        "there is no such file; --config FILE names another. Every key has a default, so an empty one will do to begin with \
+    let text = match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file; --config FILE names another. Every key has a default, so an empty one will do to begin with \
          (clear text on port 110, no TLS); add [tls] with certificate and private-key for TLS. \
          The sample contrib/poppet.toml shows every key"
-            .to_owned()
-    } else {
-        format!("cannot be read: {error}")
+            .to_owned(),
+        std::io::ErrorKind::PermissionDenied => {
+            let uid = rustix::process::geteuid().as_raw();
+            format!("cannot be read: {error}; let uid {uid} read it, or begin as root")
+        }
+        _ => format!("cannot be read: {error}"),
     };
     one_problem(path, None, text)
 }

@@ -10,10 +10,12 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::SystemTime;
 
 use common::needs;
+use poppet::net::tls::{self, CertificateFiles, KeyKind};
 
 #[test]
 fn set_up_of_readme_works_as_it_is_written() {
@@ -78,6 +80,25 @@ fn password_of_the_manual_page_is_the_one_that_it_says() {
 }
 
 #[test]
+fn authority_of_ones_own_makes_a_certificate_that_is_taken() {
+    if !needs("openssl") {
+        return;
+    }
+    let page = read("docs/CERTIFICATES.md");
+    let script = between(between(&page, "An authority of your own", "\n## "), "```sh\n", "```");
+    let folder = tempfile::tempdir().unwrap();
+    let done = Command::new("sh").args(["-euc", script]).current_dir(&folder).output().unwrap();
+    assert!(done.status.success(), "{:?}", texts(&done));
+    let at = |name: &str| folder.path().join(name);
+    let pair = CertificateFiles { certificate: at("fullchain.pem"), private_key: at("privkey.pem") };
+    let facts = tls::load(&[pair]).unwrap_or_else(|error| panic!("{error}")).facts.remove(0);
+    assert_eq!((facts.names.join(" ").as_str(), facts.key), ("mail.example.org", KeyKind::EcdsaP256));
+    let told = facts.warnings(SystemTime::now());
+    assert!(told.is_empty() && facts.hints().is_empty(), "{told:?}");
+    assert_eq!(fs::metadata(at("privkey.pem")).unwrap().permissions().mode() & 0o077, 0, "the key is nobody else's");
+}
+
+#[test]
 fn links_lead_to_files() {
     let mut links = 0;
     for document in documents() {
@@ -109,6 +130,54 @@ fn paths_of_this_repository_exist() {
         }
     }
     assert!(paths >= 8, "{paths} paths are fewer than there must be");
+}
+
+#[test]
+fn every_line_that_the_source_can_log_is_in_the_document_of_the_log() {
+    // What is written, and what else becomes the end of such a line.
+    const WRITTEN: [&str; 3] = ["log::error!(", "log::warn!(", "log::info!("];
+    const PASSED_ON: [&str; 3] = [".trouble(", ".failed(", ".refused("];
+    let page: String = read("docs/LOG.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    let (mut pieces, mut missing) = (0, Vec::new());
+    for file in sources(&root().join("src")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let calls = WRITTEN.iter().chain(&PASSED_ON).flat_map(|call| text.split(call).skip(1));
+        for piece in calls.flat_map(fixed_pieces) {
+            pieces += 1;
+            if !page.contains(&piece) {
+                missing.push(format!("{}: {piece:?}", file.display()));
+            }
+        }
+    }
+    assert!(pieces >= 70, "{pieces} are fewer than there must be");
+    assert!(missing.is_empty(), "not in docs/LOG.md:\n{}", missing.join("\n"));
+}
+
+/// Of the text that a call begins with, what stands between placeholders, where it is a word at least; of each the
+/// beginning, for the document shortens. A call that begins with something else passes on what others made.
+fn fixed_pieces(call: &str) -> Vec<String> {
+    let call = call.trim_start().trim_start_matches("format_args!(").trim_start();
+    let Some(literal) = call.strip_prefix('"') else { return Vec::new() };
+    let literal = literal.replace("\\\"", "\u{1}");
+    let text = literal.split('"').next().unwrap_or_default().replace('\u{1}', "\"");
+    let text = text.replace("{{", "").replace("}}", "").replace("\\\n", " ");
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let pieces = text.split('{').map(|piece| piece.split_once('}').map_or(piece, |(_, behind)| behind));
+    let words = pieces.filter(|piece| piece.chars().filter(|it| it.is_alphabetic()).count() >= 3);
+    words.map(|piece| piece.trim().chars().take(20).collect::<String>().trim_end().to_owned()).collect()
+}
+
+#[test]
+fn fixed_pieces_are_found() {
+    assert_eq!(fixed_pieces("\n    \"{a}: read again, {n} users\", 1)"), [": read again,", "users"]);
+    assert_eq!(fixed_pieces("format_args!(\"a \\\"b\\\" \\\n   and more\")"), ["a \"b\" and more"]);
+    assert!(fixed_pieces("\"{line}\")").is_empty() && fixed_pieces("error)").is_empty());
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let below = |path: PathBuf| if path.is_dir() { sources(&path) } else { vec![path] };
+    entries.flat_map(below).filter(|path| !path.ends_with("tests.rs")).collect()
 }
 
 fn poppet(arguments: &[&str]) -> Output {

@@ -56,7 +56,7 @@ poppet ($version) unstable; urgency=medium
 
   * What is new is told in changelog.gz.
 
- -- $who  $(date -R -d "@${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}")
+ -- $who  $(date -R -d "@${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}")
 CHANGES
 pack "$tree/changelog" "$doc/changelog.Debian.gz"
 {

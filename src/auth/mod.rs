@@ -69,7 +69,7 @@ pub struct Denied;
 #[derive(Debug, thiserror::Error)]
 pub enum UsersError {
     /// It can't be opened or read.
-    #[error("cannot read the users file {}: {source}", path.display())]
+    #[error("cannot read the users file {}: {source}{}", path.display(), read_mend(path, source))]
     Read {
         /// The file.
         path: PathBuf,
@@ -84,6 +84,17 @@ pub enum UsersError {
         /// Never empty.
         lines: Vec<LineError>,
     },
+}
+
+fn read_mend(path: &Path, source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::NotFound => format!("; make it: poppet hash NAME > {}", path.display()),
+        io::ErrorKind::PermissionDenied => {
+            let uid = rustix::process::geteuid().as_raw();
+            format!("; let the server's user, uid {uid}, read it, and the folders on the way")
+        }
+        _ => String::new(),
+    }
 }
 
 impl Authenticator {

@@ -164,14 +164,17 @@ fn certificates(config: &Config, now: SystemTime, findings: &mut Vec<Finding>) {
         ));
         return;
     };
-    for (at, pair) in tls.pairs.iter().enumerate() {
-        let place = config.place("tls", if at == 0 { "certificate" } else { "also" });
+    for pair in &tls.pairs {
+        let place = config.place_of_pair_file(Some(&pair.certificate));
         match tls::load(std::slice::from_ref(pair)) {
             Ok(loaded) => {
                 loaded.facts.iter().for_each(|facts| certificate(&place, pair, facts, now, findings));
-                findings.extend(readable_by_all(&pair.private_key, "the private key", "600"));
+                let mend = format!("chmod 600 {}", pair.private_key.display());
+                findings.extend(readable_by_all(&pair.private_key, "the private key", &mend));
             }
-            Err(error) => findings.push(Finding::error(format!("{place}: {error}"))),
+            Err(error) => {
+                findings.push(Finding::error(format!("{}: {error}", config.place_of_pair_file(error.path()))))
+            }
         }
     }
 }
@@ -215,7 +218,7 @@ fn accounts(
                 path.display(),
                 accounts.len()
             )));
-            findings.extend(readable_by_all(path, "the password hashes", "640"));
+            findings.extend(readable_by_all(path, "the password hashes", &serving.alone_with_root(path)));
             findings.extend(users_file_closed(path, serving, config));
             accounts
         }
@@ -224,8 +227,7 @@ fn accounts(
             Vec::new()
         }
         Err(error) => {
-            let mend = mend_of_users_file(&error, serving);
-            findings.push(Finding::error(format!("{}: {error}{mend}", config.place("users", "file"))));
+            findings.push(Finding::error(format!("{}: {error}", config.place("users", "file"))));
             Vec::new()
         }
     }
@@ -235,27 +237,15 @@ fn accounts(
 fn users_file_closed(path: &Path, serving: &Serving, config: &Config) -> Option<Finding> {
     let refused = serving.may(path, Access::READ_OK).err()?;
     let (place, name, at) = (config.place("users", "file"), &serving.name, refused.path.display());
-    let mend = if refused.path == path {
-        format!("chgrp {} {at} && chmod 640 {at}", serving.group())
-    } else {
-        format!("let it through: chmod a+x {at}")
-    };
+    let mend =
+        if refused.path == path { serving.alone_with_root(path) } else { format!("let it through: chmod a+x {at}") };
     Some(Finding::error(format!("{place}: the server, as {name}, may not read {at} ({}); {mend}", refused.why)))
 }
 
-fn mend_of_users_file(error: &UsersError, serving: &Serving) -> String {
-    let UsersError::Read { path, source } = error else { return String::new() };
-    match source.kind() {
-        io::ErrorKind::NotFound => format!("; make it: poppet hash NAME > {}", path.display()),
-        io::ErrorKind::PermissionDenied => format!("; let the server's user, {}, read it", serving.name),
-        _ => String::new(),
-    }
-}
-
-fn readable_by_all(path: &Path, what: &str, mode: &str) -> Option<Finding> {
+fn readable_by_all(path: &Path, what: &str, mend: &str) -> Option<Finding> {
     let open = std::fs::metadata(path).is_ok_and(|it| it.mode() & 0o004 != 0);
     let path = path.display();
-    open.then(|| Finding::warning(format!("{path}: every user of this machine can read {what}: chmod {mode} {path}")))
+    open.then(|| Finding::warning(format!("{path}: every user of this machine can read {what}: {mend}")))
 }
 
 /// `EX_CONFIG` of sysexits.h: systemd and scripts know it as "the configuration is at fault".

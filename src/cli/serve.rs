@@ -8,7 +8,7 @@ use std::{io, path::Path, time::SystemTime};
 use super::{allocator, reach};
 use crate::{
     auth::{Authenticator, UsersError},
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Tls},
     confine,
     keeper::{Keeper, handover::Link},
     net::tls::{self, TlsError},
@@ -24,11 +24,21 @@ pub enum PrepareError {
     #[error("{0}")]
     Config(#[from] ConfigError),
     /// The users file.
-    #[error("{0}")]
-    Users(#[from] UsersError),
+    #[error("{place}: {source}")]
+    Users {
+        /// Where it is named.
+        place: String,
+        /// What is wrong with it.
+        source: UsersError,
+    },
     /// A certificate or its key.
-    #[error("{0}")]
-    Tls(#[from] TlsError),
+    #[error("{place}: {source}")]
+    Tls {
+        /// Where it is named.
+        place: String,
+        /// What is wrong with it.
+        source: TlsError,
+    },
     /// Whom the server is to run as.
     #[error("{place}: {source}")]
     User {
@@ -100,12 +110,16 @@ fn keeper(path: &Path) -> Result<Keeper, PrepareError> {
     arguments.push(format!("--as={}", identity.numbers()));
     arguments.push(format!("--open-files={}", descriptors(config.limits.connections as usize)));
     log::info!("the server runs as {} ({}:{})", identity.name, identity.uid, identity.gid);
+    // Before keys are read: no core dump may have them.
+    privileges::close()?;
+    let octets = read(&config)?;
     Ok(Keeper {
         listeners,
         arguments,
         environment: environment(),
         pairs: config.tls.map(|tls| tls.pairs).unwrap_or_default(),
         config: text,
+        octets,
     })
 }
 
@@ -130,9 +144,9 @@ pub fn prepare_server(path: &Path) -> Result<Settings, PrepareError> {
     let handed = link.receive().map_err(PrepareError::Handover)?;
     let config = Config::parse(path, &handed.config)?;
     tell_of_config(&config);
-    let authenticator = Authenticator::open(&config.users.file)?;
+    let authenticator = users(&config)?;
     let pairs = config.tls.as_ref().map(|tls| tls.pairs.clone()).unwrap_or_default();
-    let live = (!pairs.is_empty()).then(|| tls::settle(&pairs, &handed.pairs, None)).transpose()?;
+    let live = settled(&config, &handed.pairs)?;
     server::tell(&pairs, live.as_ref().map_or(&[], |live| &live.facts), SystemTime::now());
     confine::confine(&reach::of(&config, &authenticator.accounts(), &[]));
     // The keeper takes it for "ready", too.
@@ -148,10 +162,10 @@ fn alone(path: &Path) -> Result<Box<Settings>, PrepareError> {
     let config = Config::load(path)?;
     privileges::close()?;
     tell_of_config(&config);
-    let authenticator = Authenticator::open(&config.users.file)?;
+    let authenticator = users(&config)?;
     let pairs = config.tls.as_ref().map(|tls| tls.pairs.clone()).unwrap_or_default();
-    let octets = tls::read(&pairs)?;
-    let live = (!pairs.is_empty()).then(|| tls::settle(&pairs, &octets, None)).transpose()?;
+    let octets = read(&config)?;
+    let live = settled(&config, &octets)?;
     server::tell(&pairs, live.as_ref().map_or(&[], |live| &live.facts), SystemTime::now());
     let listeners = ports(&config)?;
     confine::confine(&reach::of(&config, &authenticator.accounts(), &pairs));
@@ -175,6 +189,25 @@ fn tell_of_config(config: &Config) {
             config.place("login", "plaintext-from")
         );
     }
+}
+
+fn users(config: &Config) -> Result<Authenticator, PrepareError> {
+    let place = || config.place("users", "file");
+    Authenticator::open(&config.users.file).map_err(|source| PrepareError::Users { place: place(), source })
+}
+
+fn read(config: &Config) -> Result<Vec<tls::PairOctets>, PrepareError> {
+    let pairs = config.tls.as_ref().map_or(&[][..], |tls| &tls.pairs);
+    tls::read(pairs).map_err(|source| not_usable(config, source))
+}
+
+fn settled(config: &Config, octets: &[tls::PairOctets]) -> Result<Option<tls::Loaded>, PrepareError> {
+    let settle = |tls: &Tls| tls::settle(&tls.pairs, octets, None).map_err(|source| not_usable(config, source));
+    config.tls.as_ref().map(settle).transpose()
+}
+
+fn not_usable(config: &Config, source: TlsError) -> PrepareError {
+    PrepareError::Tls { place: config.place_of_pair_file(source.path()), source }
 }
 
 /// All that the server needs, from parts that are ready.
@@ -292,3 +325,31 @@ fn descriptors(connections: usize) -> u64 {
 
 /// For ports, logs, jobs, and files that are being sent.
 const SPARE_DESCRIPTORS: u64 = 30;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_the_file_says_of_networks_and_limits_reaches_the_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let users = folder.path().join("users");
+        std::fs::write(&users, "").unwrap();
+        let text = "[listen]\nproxy-from = [\"192.0.2.1\"]\n[mail]\nmaildir = \"/m/{user}\"\nmark-seen = false\n[login]\n\
+                    plaintext-from = [\"192.0.2.2\"]\npenalty-free = [\"192.0.2.3\"]\n[limits]\nconnections = 7\n\
+                    connections-per-address = 6\nlogin-time = \"90s\"\nidle-time = \"11m\"\ntakeover-after = \"2m\"";
+        let config = Config::parse(Path::new("poppet.toml"), text).unwrap();
+        let none = Certificates { pairs: vec![], live: None, source: None };
+        let settings = settings(&config, none, Authenticator::open(&users).unwrap(), vec![]);
+        let rules = &settings.rules;
+        for (networks, its) in [(&settings.proxy_from, 1), (&settings.plaintext_from, 2), (&rules.penalty_free, 3)] {
+            assert_eq!([1, 2, 3].map(|it| networks.contains([192, 0, 2, it].into())), [1, 2, 3].map(|it| it == its));
+        }
+        assert_eq!((settings.office.maildir.to_string().as_str(), settings.office.mark_seen), ("/m/{user}", false));
+        assert_eq!((rules.connections, rules.connections_per_address), (7, 6));
+        let times = [settings.login_time, settings.idle_time, rules.takeover_after];
+        assert_eq!(times, [90, 660, 120].map(Duration::from_secs));
+    }
+}

@@ -7,7 +7,7 @@
 //! 1. `cli`: the arguments, the configuration file (parsed), `/etc/passwd` and `/etc/group`;
 //! 2. `server::bind`, or `systemd::sockets`: the ports, which are only ever held here, never read;
 //! 3. `privileges::close`: the keeper's own core dumps and the like;
-//! 4. `Watch`: certificate and key files, at the start, every minute and on SIGHUP; octets, never parsed;
+//! 4. `tls::read` at the start, `Watch` every minute and on SIGHUP: certificate and key files; octets, never parsed;
 //! 5. `Server::start`: this program once more, with an environment of our choice, and the `Link` to it;
 //! 6. signals, the server's end, one octet of answer from it, what systemd is told of SIGHUP;
 //! 7. in the server's process, before it reads anything: its arguments, and `privileges::give_up`.
@@ -23,8 +23,7 @@ use std::time::{Duration, Instant};
 use handover::{Answer, Link};
 use signals::Signals;
 
-use crate::net::tls::{self, CertificateFiles, PairOctets, TlsError, Watch};
-use crate::privileges::{self, NotGivenUp};
+use crate::net::tls::{CertificateFiles, PairOctets, Watch};
 use crate::server::Listener;
 use crate::systemd::Notifier;
 
@@ -39,8 +38,10 @@ pub struct Keeper {
     pub arguments: Vec<String>,
     /// The server's environment, all of it.
     pub environment: Vec<(String, String)>,
-    /// Certificates and keys.
+    /// The files of certificates and keys.
     pub pairs: Vec<CertificateFiles>,
+    /// What they hold.
+    pub octets: Vec<PairOctets>,
 }
 
 /// Why there is no server.
@@ -49,12 +50,6 @@ pub enum KeeperError {
     /// A call that nothing works without.
     #[error("cannot {0}: {1}")]
     System(&'static str, io::Error),
-    /// The keeper's own rights.
-    #[error(transparent)]
-    Privileges(#[from] NotGivenUp),
-    /// A certificate or its key.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
     /// The first server ended before it was ready. Its own words stand before this.
     #[error("the server does not start ({0})")]
     NotStarted(ExitStatus),
@@ -78,9 +73,8 @@ impl Keeper {
     /// [`KeeperError`]: the first one does not start. Later ones are tried again and again.
     pub fn run(mut self) -> Result<(), KeeperError> {
         let system = |what| move |error| KeeperError::System(what, error);
-        privileges::close()?;
         let mut signals = Signals::catch().map_err(system("catch signals"))?;
-        let mut good = tls::read(&self.pairs)?;
+        let mut good = std::mem::take(&mut self.octets);
         let mut watch = Watch::new(self.pairs.clone(), good.clone());
         let notifier = Notifier::from_environment();
         let first = self.start(&good).map_err(system("start the server"))?;
@@ -218,7 +212,6 @@ impl KeeperError {
     /// What the program ends with: what the server ended with, if that says something.
     pub fn code(&self) -> u8 {
         match self {
-            KeeperError::Tls(_) => 78,
             KeeperError::NotStarted(status) if status.signal().is_none() => {
                 status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
             }

@@ -89,7 +89,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// Somebody has to mend something first.
-    #[error(transparent)]
+    #[error("{0}; `poppet check` says how to mend it")]
     Permanent(FileError),
     /// It may work later.
     #[error(transparent)]

@@ -3,7 +3,7 @@
 //! Owns: reading certificates and keys, what can be said of them, which one a client gets, the settings of TLS.
 //! Does not know: sockets and sessions (the transport does), when to read the files anew.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -216,6 +216,24 @@ pub enum TlsError {
     /// What no file can cause: no random numbers, for one.
     #[error("TLS can't be set up: {0}")]
     Rustls(#[source] rustls::Error),
+}
+
+impl TlsError {
+    /// The file that is at fault, where it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            TlsError::Read { path, .. }
+            | TlsError::Empty { path, .. }
+            | TlsError::Missing { path, .. }
+            | TlsError::Swapped { path, .. }
+            | TlsError::EncryptedKey { path }
+            | TlsError::Pem { path, .. }
+            | TlsError::Certificate { path, .. }
+            | TlsError::Key { path, .. }
+            | TlsError::Mismatch { private_key: path, .. } => Some(path),
+            TlsError::NoPair | TlsError::Rustls(_) => None,
+        }
+    }
 }
 
 /// ring as a server without certificates of clients needs it: what verifies theirs is not linked.

@@ -86,9 +86,8 @@ fn scripts_are_sound() {
         return;
     }
     let mut found = 0;
-    for folder in ["contrib", "contrib/acme.sh", "contrib/alpine", "contrib/debian", "contrib/systemd", "tests/contrib"]
-    {
-        let entries = fs::read_dir(ours(folder)).unwrap().map(|entry| entry.unwrap().path());
+    for folder in ["", "/acme.sh", "/alpine", "/debian", "/delivery", "/systemd", "/../tests/contrib"] {
+        let entries = fs::read_dir(ours(&format!("contrib{folder}"))).unwrap().map(|entry| entry.unwrap().path());
         for script in entries.filter(|path| path.is_file() && begins_as_script(path)) {
             done(Command::new("shellcheck").args(["--external-sources", "--source-path=SCRIPTDIR"]).arg(script));
             found += 1;

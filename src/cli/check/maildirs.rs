@@ -21,13 +21,18 @@ pub(super) fn look(account: &Account, config: &Config, serving: &Serving, findin
         Ok(path) => path,
         Err(error) => return findings.push(Finding::error(format!("{}: {error}", config.place("mail", "maildir")))),
     };
-    let before = findings.len();
-    if exists(account, &path, serving, findings) {
-        usable(account, &path, serving, findings);
+    let mut wrong = Vec::new();
+    if exists(account, &path, serving, &mut wrong) {
+        usable(account, &path, serving, &mut wrong);
     }
-    if findings.len() == before {
+    if wrong.is_empty() {
         findings.push(Finding::ok(format!("{}: has the Maildir {}", account.name, path.display())));
     }
+    let place = match account.mail {
+        Some(_) => config.place("users", "file"),
+        None => config.place("mail", "maildir"),
+    };
+    findings.extend(wrong.into_iter().map(|it| Finding { text: format!("{place}: {}", it.text), ..it }));
 }
 
 /// Warns of each Maildir that several accounts have: they would read and remove each other's mail.
@@ -139,11 +144,14 @@ fn usable(account: &Account, path: &Path, serving: &Serving, findings: &mut Vec<
     }
 }
 
-/// What to do about a refusal: in the Maildir its owner is wrong, above it a way is closed.
+/// What to do about a refusal: in the Maildir its owner or its mode is wrong, above it a way is closed.
 fn mend(refused: &Refused, path: &Path, serving: &Serving) -> String {
-    if refused.path.starts_with(path) {
-        format!("make it the owner: chown -R {} {}", serving.name, path.display())
+    let at = refused.path.display();
+    if !refused.path.starts_with(path) {
+        format!("let it through: chmod a+x {at}")
+    } else if std::fs::metadata(&refused.path).is_ok_and(|it| it.uid() == serving.uid) {
+        format!("open it to its owner: chmod -R u+rwX {}", path.display())
     } else {
-        format!("let it through: chmod a+x {}", refused.path.display())
+        format!("make it the owner: chown -R {} {}", serving.name, path.display())
     }
 }

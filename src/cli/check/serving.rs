@@ -68,9 +68,10 @@ impl Serving {
         (!self.is_me).then(told)
     }
 
-    /// Its own group, for chgrp.
-    pub(super) fn group(&self) -> String {
-        self.gids.last().unwrap_or(&self.uid).to_string()
+    /// How to let it read `path`, and nobody else but the owner.
+    pub(super) fn alone_with_root(&self, path: &Path) -> String {
+        let (path, group) = (path.display(), self.gids.last().unwrap_or(&self.uid));
+        if self.is_me { format!("chmod 640 {path}") } else { format!("chgrp {group} {path} && chmod 640 {path}") }
     }
 
     /// Somebody else, of no group.

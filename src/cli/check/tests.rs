@@ -162,7 +162,7 @@ fn a_broken_pair_is_told_and_the_rest_goes_on() {
     house.maildir("ada");
     house.write("k.pem", "", 0o600);
     let told = house.only(Verdict::Error, &["ada"]);
-    assert!(told.contains("poppet.toml:5: [tls] certificate: ") && told.contains("k.pem is empty"), "{told}");
+    assert!(told.contains("poppet.toml:6: [tls] private-key: ") && told.contains("k.pem is empty"), "{told}");
     assert!(house.examine(&["ada"]).last().unwrap().text.starts_with("ada: has the Maildir"));
 }
 
@@ -274,10 +274,9 @@ fn a_maildir_that_is_none_is_told_with_the_command_that_makes_it() {
     let house = House::new();
     let told = house.only(Verdict::Error, &["ada"]);
     let path = house.path("mail/ada");
-    assert!(
-        told.starts_with(&format!("ada: there is no Maildir {}; make it: install -d -o ", path.display())),
-        "{told}"
-    );
+    let place = format!("{}:10: [mail] maildir", house.path("poppet.toml").display());
+    let begin = format!("{place}: ada: there is no Maildir {}; make it: install -d -o ", path.display());
+    assert!(told.starts_with(&begin), "{told}");
     house.maildir("ada");
     std::fs::remove_dir(path.join("cur")).unwrap();
     let told = house.only(Verdict::Error, &["ada"]);
