@@ -164,6 +164,8 @@ fn prometheus_can_read_its_form() {
 fn where_nothing_can_be_told_one_line_says_why() {
     let Some(mut server) = server() else { return };
     let socket = server.folder.join("status");
+    // Who answers can hear signals.
+    told(&server.folder, &[]);
     server.terminate();
     assert!(server.wait());
     assert!(refused(&ask(&server.folder, &[])).contains("no server answers at"));

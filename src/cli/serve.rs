@@ -98,12 +98,13 @@ fn keeper(path: &Path) -> Result<Keeper, PrepareError> {
     let place = || config.place("process", "user");
     let identity =
         Identity::find(&config.process.user).map_err(|source| PrepareError::User { place: place(), source })?;
-    let listeners = ports(&config)?;
     let status = config.process.status.as_deref().and_then(|path| {
         let opened = privileges::in_group_of(&identity, || status::open(path, Access::Group));
         let group = |source| NoSocket::Call { action: "set the group of", path: path.to_owned(), source };
         asked_at(opened.map_err(group).and_then(|opened| opened))
     });
+    // Behind that: whoever waits for the line about the ports may ask at once.
+    let listeners = ports(&config)?;
     let mut arguments: Vec<String> = vec!["server".into(), format!("--config={}", path.display())];
     arguments.push(format!("--as={}", identity.numbers()));
     arguments.push(format!("--open-files={}", descriptors(config.limits.connections as usize)));
@@ -164,9 +165,10 @@ fn alone(path: &Path) -> Result<Box<Settings>, PrepareError> {
     let octets = tls::read(&pairs)?;
     let live = (!pairs.is_empty()).then(|| tls::settle(&pairs, &octets, None)).transpose()?;
     server::tell(&pairs, live.as_ref().map_or(&[], |live| &live.facts), SystemTime::now());
-    let listeners = ports(&config)?;
     let status = config.process.status.as_deref().and_then(|path| asked_at(status::open(path, Access::Owner)));
     let desk = status.map(Desk::new);
+    // Behind that: whoever waits for the line about the ports may ask at once.
+    let listeners = ports(&config)?;
     confine::confine(&reach::of(&config, &authenticator.accounts(), &pairs));
     let mut certificates = Certificates { pairs: pairs.clone(), live, source: None };
     let mut knocker = None;
