@@ -94,6 +94,8 @@ pub struct Login {
 pub struct Process {
     /// Whom the server runs as when started as root: a name, or a number.
     pub user: String,
+    /// The socket at which `poppet status` asks; `None` for no such socket.
+    pub status: Option<PathBuf>,
 }
 
 /// `[limits]`.
@@ -163,7 +165,12 @@ impl Config {
                 plaintext_from: reader.read("login", "plaintext-from", plaintext_from()),
                 penalty_free: reader.read("login", "penalty-free", Networks::default()),
             },
-            process: Process { user: reader.read("process", "user", defaults::PROCESS_USER.to_owned()) },
+            process: Process {
+                user: reader.read("process", "user", defaults::PROCESS_USER.to_owned()),
+                status: reader
+                    .read("process", "status", Some(PathBuf::from(defaults::STATUS)))
+                    .map(|path| base.join(path)),
+            },
             limits: limits(&mut reader),
             path: path.to_owned(),
             lines: Lines::new(),

@@ -112,6 +112,18 @@ pub enum NotGivenUp {
     Threads(usize),
 }
 
+/// Does `act`; what that makes belongs to the group of `identity`. It takes no right to change owners.
+///
+/// # Errors
+/// Whoever has no right to be of that group.
+pub fn in_group_of<T>(identity: &Identity, act: impl FnOnce() -> T) -> io::Result<T> {
+    let own = process::getegid();
+    thread::set_thread_res_gid(own, Gid::from_raw(identity.gid), own)?;
+    let done = act();
+    thread::set_thread_res_gid(own, own, own)?;
+    Ok(done)
+}
+
 /// From root to `identity`, for good: groups, user, all capabilities, the way back. Then [`close`], and `/` as the
 /// working directory, so that no file system is held busy.
 ///

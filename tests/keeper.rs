@@ -81,6 +81,7 @@ fn a_keeper_with_few_capabilities_is_enough() {
     command.arg(own.get_program()).args(own.get_args());
     service.start(command);
     service.connect(Channel::Tls).0.log_in(USER, PASSWORD);
+    assert!(service.at("status").exists(), "no socket for poppet status: {}", service.log());
     let status = proc(service.server(0), "status");
     for line in ["CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Uid:\t65534\t65534"] {
         assert!(status.contains(line), "{line}\n{status}");

@@ -28,6 +28,9 @@ _poppet() {
             poppet,serve)
                 cmd="poppet__subcmd__serve"
                 ;;
+            poppet,status)
+                cmd="poppet__subcmd__status"
+                ;;
             *)
                 ;;
         esac
@@ -35,7 +38,7 @@ _poppet() {
 
     case "${cmd}" in
         poppet)
-            opts="-h -V --help --version demo serve check hash"
+            opts="-h -V --help --version demo serve check status hash"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -100,6 +103,24 @@ _poppet() {
             ;;
         poppet__subcmd__serve)
             opts="-h --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        poppet__subcmd__status)
+            opts="-h --config --json --prometheus --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -157,6 +157,11 @@ impl<T: Copy + PartialEq> Throttle<T> {
         }
     }
 
+    /// Households with failures that are not forgiven yet.
+    pub fn slowed(&self, now: Instant) -> usize {
+        self.lanes.values().filter(|lane| lane.forgiven > now).count()
+    }
+
     /// Drops what is of no use, and if there is still too much, whoever would be forgiven first: so filling the table
     /// takes more failures in each of its households than the one has that is to be forgotten.
     fn forget(&mut self, household: Household, now: Instant) {

@@ -10,6 +10,7 @@ mod demo;
 pub mod hash;
 mod reach;
 mod serve;
+mod status;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -52,6 +53,8 @@ enum Command {
         #[arg(long, value_name = "FILE", default_value = CONFIG_PATH)]
         config: PathBuf,
     },
+    /// Tell how a server that runs stands: who is logged in, what it has done so far
+    Status(status::Options),
     /// Make a line for the users file from a password
     Hash(hash::Options),
 }
@@ -86,7 +89,7 @@ impl Command {
             #[cfg(feature = "demo")]
             Command::Demo => true,
             Command::Serve { .. } | Command::Server(_) => true,
-            Command::Check { .. } | Command::Hash(_) => false,
+            Command::Check { .. } | Command::Status(_) | Command::Hash(_) => false,
         }
     }
 }
@@ -141,6 +144,7 @@ pub fn run() -> ExitCode {
             }
         }
         Command::Check { config } => check::run(&config),
+        Command::Status(options) => shown(status::run(&options), 1),
         Command::Hash(options) => shown(hash::run(&options), 1),
     }
 }

@@ -3,7 +3,7 @@
 //! Owns: the order in which things are read, opened and given up, by one process or by two; what the log says of them.
 //! Does not know: what keeper and server do with them.
 
-use std::{io, path::Path, time::SystemTime};
+use std::{io, os::unix::net::UnixListener, path::Path, time::SystemTime};
 
 use super::{allocator, reach};
 use crate::{
@@ -13,7 +13,10 @@ use crate::{
     keeper::{Keeper, handover::Link},
     net::tls::{self, TlsError},
     privileges::{self, Identity, NoIdentity, NotGivenUp},
-    server::{self, Certificates, Files, Kind, Listener, Office, Rules, Settings, Source as _},
+    server::{
+        self, Certificates, Files, Kind, Listener, Office, Rules, Settings, Source as _,
+        status::{self, Access, Desk, NoSocket},
+    },
     systemd::{self, Notifier},
 };
 
@@ -105,6 +108,12 @@ fn keeper(path: &Path) -> Result<Keeper, PrepareError> {
     let place = || config.place("process", "user");
     let identity =
         Identity::find(&config.process.user).map_err(|source| PrepareError::User { place: place(), source })?;
+    let status = config.process.status.as_deref().and_then(|path| {
+        let opened = privileges::in_group_of(&identity, || status::open(path, Access::Group));
+        let group = |source| NoSocket::Call { action: "set the group of", path: path.to_owned(), source };
+        asked_at(opened.map_err(group).and_then(|opened| opened))
+    });
+    // Behind that: whoever waits for the line about the ports may ask at once.
     let listeners = ports(&config)?;
     let mut arguments: Vec<String> = vec!["server".into(), format!("--config={}", path.display())];
     arguments.push(format!("--as={}", identity.numbers()));
@@ -115,6 +124,7 @@ fn keeper(path: &Path) -> Result<Keeper, PrepareError> {
     let octets = read(&config)?;
     Ok(Keeper {
         listeners,
+        status,
         arguments,
         environment: environment(),
         pairs: config.tls.map(|tls| tls.pairs).unwrap_or_default(),
@@ -148,11 +158,13 @@ pub fn prepare_server(path: &Path) -> Result<Settings, PrepareError> {
     let pairs = config.tls.as_ref().map(|tls| tls.pairs.clone()).unwrap_or_default();
     let live = settled(&config, &handed.pairs)?;
     server::tell(&pairs, live.as_ref().map_or(&[], |live| &live.facts), SystemTime::now());
+    let desk = handed.status.map(Desk::new);
     confine::confine(&reach::of(&config, &authenticator.accounts(), &[]));
     // The keeper takes it for "ready", too.
     link.answer(true);
     let certificates = Certificates { pairs, live, source: Some(Box::new(link)) };
     let mut settings = settings(&config, certificates, authenticator, handed.listeners);
+    settings.desk = desk;
     settings.rules.connections = affordable(settings.rules.connections);
     Ok(settings)
 }
@@ -167,6 +179,9 @@ fn alone(path: &Path) -> Result<Box<Settings>, PrepareError> {
     let octets = read(&config)?;
     let live = settled(&config, &octets)?;
     server::tell(&pairs, live.as_ref().map_or(&[], |live| &live.facts), SystemTime::now());
+    let status = config.process.status.as_deref().and_then(|path| asked_at(status::open(path, Access::Owner)));
+    let desk = status.map(Desk::new);
+    // Behind that: whoever waits for the line about the ports may ask at once.
     let listeners = ports(&config)?;
     confine::confine(&reach::of(&config, &authenticator.accounts(), &pairs));
     let mut certificates = Certificates { pairs: pairs.clone(), live, source: None };
@@ -177,9 +192,14 @@ fn alone(path: &Path) -> Result<Box<Settings>, PrepareError> {
         knocker = Some(theirs);
     }
     let mut settings = settings(&config, certificates, authenticator, listeners);
-    settings.knocker = knocker;
+    (settings.knocker, settings.desk) = (knocker, desk);
     settings.rules.connections = affordable(settings.rules.connections);
     Ok(Box::new(settings))
+}
+
+/// The socket for `poppet status`, if it could be made; the server goes on without one.
+fn asked_at(opened: Result<UnixListener, NoSocket>) -> Option<UnixListener> {
+    opened.inspect_err(|error| log::info!("poppet status can't ask this server: {error}")).ok()
 }
 
 fn tell_of_config(config: &Config) {
@@ -220,6 +240,7 @@ pub fn settings(
     let limits = &config.limits;
     Settings {
         listeners,
+        desk: None,
         certificates,
         knocker: None,
         notifier: Notifier::from_environment(),

@@ -34,6 +34,9 @@ pub const PLAINTEXT_FROM: [&str; 2] = ["127.0.0.0/8", "::1"];
 /// `[process] user`: an account that owns the mail and nothing else.
 pub const PROCESS_USER: &str = "poppet";
 
+/// `[process] status`: a folder that systemd and init scripts make, and that is gone after a restart of the machine.
+pub const STATUS: &str = "/run/poppet/status";
+
 /// `[limits] connections`: 10,000 idle TLS sessions of at most 32 KiB each are some 300 MB, the most that a
 /// small server has to spare.
 pub const CONNECTIONS: u32 = 10_000;

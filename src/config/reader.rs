@@ -199,7 +199,7 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     ("mail", &["maildir", "mark-seen"]),
     ("users", &["file"]),
     ("login", &["plaintext-from", "penalty-free"]),
-    ("process", &["user"]),
+    ("process", &["user", "status"]),
     ("limits", &["connections", "connections-per-address", "login-time", "idle-time", "takeover-after"]),
 ];
 

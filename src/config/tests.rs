@@ -32,6 +32,7 @@ fn an_empty_file_means_the_defaults() {
     assert!(config.login.plaintext_from.contains("::1".parse().unwrap()));
     assert!(!config.login.plaintext_from.contains("128.0.0.1".parse().unwrap()));
     assert_eq!(config.process.user, "poppet");
+    assert_eq!(config.process.status.as_deref(), Some(Path::new("/run/poppet/status")));
     let limits = &config.limits;
     assert_eq!((limits.connections, limits.connections_per_address), (10_000, 50));
     let seconds = [limits.login_time, limits.idle_time, limits.takeover_after].map(|it| it.as_secs());
@@ -54,7 +55,7 @@ fn the_sample_says_the_defaults_and_every_key() {
     let text = include_str!("../../contrib/poppet.toml");
     let sample = read(text);
     assert!(same(&sample, &read("[tls]")), "{sample:#?}");
-    assert_eq!(sample.lines.len(), 16, "every key is in the sample: {:?}", sample.lines);
+    assert_eq!(sample.lines.len(), 17, "every key is in the sample: {:?}", sample.lines);
     let also = read(
         &text
             .replace("\n#[[tls", "\n[[tls")
@@ -123,6 +124,7 @@ fn every_key_is_obeyed() {
         penalty-free = ["::1"]
         [process]
         user = "mail"
+        status = "status"
         [limits]
         connections = 1
         connections-per-address = 0x10
@@ -144,12 +146,14 @@ fn every_key_is_obeyed() {
     assert!(config.login.plaintext_from.is_empty());
     assert!(config.login.penalty_free.contains("::1".parse().unwrap()));
     assert_eq!(config.process.user, "mail");
+    assert_eq!(config.process.status.as_deref(), Some(Path::new("/etc/poppet/status")));
+    assert_eq!(read("[process]\nstatus = \"\"").process.status, None);
     assert_eq!((config.limits.connections, config.limits.connections_per_address), (1, 16));
     let seconds =
         [config.limits.login_time, config.limits.idle_time, config.limits.takeover_after].map(|it| it.as_secs());
     assert_eq!(seconds, [90, 3600, 120]);
     assert!(config.listen.proxy_from.contains("192.0.2.7".parse().unwrap()));
-    assert_eq!(config.place("limits", "idle-time"), "/etc/poppet/poppet.toml:26: [limits] idle-time");
+    assert_eq!(config.place("limits", "idle-time"), "/etc/poppet/poppet.toml:27: [limits] idle-time");
     assert_eq!(
         Config::default().place("limits", "idle-time"),
         "/etc/poppet/poppet.toml: [limits] idle-time (the default)"

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -46,6 +47,16 @@ impl Value for String {
             other => {
                 refuse(&value, wrong, format!("expected text, found {}; write it in quotation marks", shown(other)))
             }
+        }
+    }
+}
+
+/// A path, or empty text for none.
+impl Value for Option<PathBuf> {
+    fn read(value: Spanned<DeValue<'_>>, wrong: &mut Wrong) -> Option<Option<PathBuf>> {
+        match value.get_ref() {
+            DeValue::String(text) if text.is_empty() => Some(None),
+            _ => String::read(value, wrong).map(|text| Some(text.into())),
         }
     }
 }

@@ -6,9 +6,8 @@
 
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
-use std::net::TcpListener;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
 use rustix::net::{
@@ -21,6 +20,7 @@ use crate::server::{Arrival, Kind, Listener, Source};
 
 const POP3: u8 = b'3';
 const POP3S: u8 = b's';
+const STATUS: u8 = b'u';
 const CONFIG: u8 = b'c';
 const PAIRS: u8 = b'p';
 const IN_FORCE: u8 = b'+';
@@ -40,6 +40,8 @@ pub struct Link(UnixStream);
 pub struct Handover {
     /// Ports that are open.
     pub listeners: Vec<Listener>,
+    /// Where `poppet status` asks.
+    pub status: Option<UnixListener>,
     /// The text of the configuration file.
     pub config: String,
     /// What certificates and keys hold; none where no TLS is configured.
@@ -88,24 +90,32 @@ impl Link {
     ///
     /// # Errors
     /// The server has gone, or is stuck.
-    pub fn send(&mut self, listeners: &[Listener], config: &str, pairs: &[PairOctets]) -> io::Result<()> {
-        for listener in listeners {
-            self.send_socket(listener)?;
+    pub fn send(
+        &mut self,
+        listeners: &[Listener],
+        status: Option<&UnixListener>,
+        config: &str,
+        pairs: &[PairOctets],
+    ) -> io::Result<()> {
+        for Listener { socket, kind } in listeners {
+            self.send_socket(if *kind == Kind::Pop3 { POP3 } else { POP3S }, socket.as_fd())?;
+        }
+        if let Some(socket) = status {
+            self.send_socket(STATUS, socket.as_fd())?;
         }
         self.0.write_all(&[CONFIG])?;
         self.send_octets(config.as_bytes())?;
         self.send_pairs(pairs)
     }
 
-    fn send_socket(&mut self, listener: &Listener) -> io::Result<()> {
-        let kind = [if listener.kind == Kind::Pop3 { POP3 } else { POP3S }];
+    fn send_socket(&mut self, what: u8, socket: BorrowedFd<'_>) -> io::Result<()> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        let socket = [listener.socket.as_fd()];
+        let socket = [socket];
         if !control.push(SendAncillaryMessage::ScmRights(&socket)) {
             return Err(io::Error::other("no room for a descriptor"));
         }
-        rustix::net::sendmsg(&self.0, &[IoSlice::new(&kind)], &mut control, SendFlags::empty())?;
+        rustix::net::sendmsg(&self.0, &[IoSlice::new(&[what])], &mut control, SendFlags::empty())?;
         Ok(())
     }
 
@@ -152,22 +162,23 @@ impl Link {
     /// It does not come, or makes no sense: this is no keeper.
     pub fn receive(&mut self) -> io::Result<Handover> {
         let mut listeners = Vec::new();
-        let mut config = String::new();
+        let (mut config, mut status) = (String::new(), None);
         loop {
             let (octet, socket) = self.octet_and_socket()?;
             match (octet, socket) {
-                (POP3, Some(socket)) => listeners.push(Listener { socket, kind: Kind::Pop3 }),
-                (POP3S, Some(socket)) => listeners.push(Listener { socket, kind: Kind::Pop3s }),
+                (POP3, Some(socket)) => listeners.push(Listener { socket: socket.into(), kind: Kind::Pop3 }),
+                (POP3S, Some(socket)) => listeners.push(Listener { socket: socket.into(), kind: Kind::Pop3s }),
+                (STATUS, Some(socket)) => status = Some(socket.into()),
                 (CONFIG, None) => {
                     config = String::from_utf8(self.octets()?.to_vec()).map_err(|_| nonsense())?;
                 }
-                (PAIRS, None) => return Ok(Handover { listeners, config, pairs: self.pairs()? }),
+                (PAIRS, None) => return Ok(Handover { listeners, status, config, pairs: self.pairs()? }),
                 _ => return Err(nonsense()),
             }
         }
     }
 
-    fn octet_and_socket(&mut self) -> io::Result<(u8, Option<TcpListener>)> {
+    fn octet_and_socket(&mut self) -> io::Result<(u8, Option<OwnedFd>)> {
         let mut octet = [0];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -180,7 +191,7 @@ impl Link {
             RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
             _ => None,
         });
-        let socket = sockets.next().map(TcpListener::from);
+        let socket = sockets.next();
         Ok((octet[0], socket))
     }
 
@@ -244,6 +255,7 @@ fn nonsense() -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::TcpListener;
 
     fn pair(text: &str) -> PairOctets {
         PairOctets {
@@ -262,10 +274,14 @@ mod tests {
         let (mut keeper, mut server) = both();
         let listeners = [Kind::Pop3, Kind::Pop3s, Kind::Pop3]
             .map(|kind| Listener { socket: TcpListener::bind("127.0.0.1:0").unwrap(), kind });
-        keeper.send(&listeners, "[mail]\n", &[pair("one"), pair("")]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let status = UnixListener::bind(folder.path().join("status")).unwrap();
+        keeper.send(&listeners, Some(&status), "[mail]\n", &[pair("one"), pair("")]).unwrap();
         let handed = server.receive().unwrap();
         let shown = |listener: &Listener| (listener.kind, listener.socket.local_addr().unwrap());
         assert_eq!(handed.listeners.iter().map(shown).collect::<Vec<_>>(), listeners.each_ref().map(shown));
+        let path = |socket: &UnixListener| socket.local_addr().unwrap().as_pathname().unwrap().to_owned();
+        assert_eq!(handed.status.as_ref().map(path), Some(path(&status)));
         assert_eq!((handed.config.as_str(), handed.pairs), ("[mail]\n", vec![pair("one"), pair("")]));
     }
 

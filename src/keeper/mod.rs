@@ -5,7 +5,8 @@
 //!
 //! All that runs as root, in this order:
 //! 1. `cli`: the arguments, the configuration file (parsed), `/etc/passwd` and `/etc/group`;
-//! 2. `server::bind`, or `systemd::sockets`: the ports, which are only ever held here, never read;
+//! 2. `server::bind`, or `systemd::sockets`: the ports, which are only ever held here, never read; in the same way
+//!    `server::status::open`: the socket for `poppet status`, and its folder;
 //! 3. `privileges::close`: the keeper's own core dumps and the like;
 //! 4. `tls::read` at the start, `Watch` every minute and on SIGHUP: certificate and key files; octets, never parsed;
 //! 5. `Server::start`: this program once more, with an environment of our choice, and the `Link` to it;
@@ -16,6 +17,7 @@ pub mod handover;
 mod signals;
 
 use std::io;
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
@@ -32,6 +34,8 @@ use crate::systemd::Notifier;
 pub struct Keeper {
     /// The ports, open.
     pub listeners: Vec<Listener>,
+    /// Where `poppet status` asks the server.
+    pub status: Option<UnixListener>,
     /// The configuration, for the server.
     pub config: String,
     /// The server's arguments.
@@ -109,7 +113,7 @@ impl Keeper {
         let child = command.spawn()?;
         drop(command);
         // A server that ends before it has taken all shows by giving no answer.
-        let answer = match link.send(&self.listeners, &self.config, pairs) {
+        let answer = match link.send(&self.listeners, self.status.as_ref(), &self.config, pairs) {
             Ok(()) => link.hear_answer(),
             Err(error) => {
                 log::debug!("cannot hand over to the server: {error}");

@@ -23,6 +23,17 @@ pub(super) struct Index {
     stamps: Stamps,
 }
 
+/// How much of a maildrop its index told at a login.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Recall {
+    /// All of it: nothing else was read.
+    Whole,
+    /// What has not changed since; names were read, and the messages that are new.
+    Part,
+    /// There was none that could be used.
+    Nothing,
+}
+
 impl Index {
     /// Reads the index; `None` where there is none that can be used, or one of more than `limit` octets.
     pub(super) fn read(root: &Root, limit: u64) -> Option<Index> {

@@ -37,6 +37,7 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
+pub use index::Recall;
 pub use lock::MaildropId;
 pub use measure::Count;
 pub use store::{MessageError, OpenMessage, Store};

@@ -9,7 +9,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::index::{self, Index};
+use super::index::{self, Index, Recall};
 use super::measure::{self, Count, Measure, Measured};
 use super::places::Places;
 use super::root::{FOLDERS, Root};
@@ -25,6 +25,7 @@ pub(super) struct Scanned {
     pub(super) places: Places,
     /// The index is to be written, as of these stamps; `None` where nothing has changed.
     pub(super) unsaved: Option<Stamps>,
+    pub(super) recall: Recall,
 }
 
 /// Reads the names, measures the messages and numbers them; takes from the index whatever it still tells truly.
@@ -34,7 +35,8 @@ pub(super) struct Scanned {
 pub(super) fn scan<C: Count>(root: &Root) -> Result<Scanned, OpenError> {
     let index = match Index::read(root, index::LARGEST) {
         Some(index) if index.is_current(root) => {
-            return Ok(Scanned { maildrop: index.into_maildrop(), places: Places::default(), unsaved: None });
+            let (maildrop, places) = (index.into_maildrop(), Places::default());
+            return Ok(Scanned { maildrop, places, unsaved: None, recall: Recall::Whole });
         }
         index => index,
     };
@@ -47,7 +49,8 @@ pub(super) fn scan<C: Count>(root: &Root) -> Result<Scanned, OpenError> {
     let stamps = if places.is_empty() { stamps } else { Stamps::unknown() };
     let known = index.as_ref().is_some_and(|index| unchanged && stamps.tell_no_more_than(index.stamps()));
     let worthless = known || maildrop.count() == 0 && index.is_none();
-    Ok(Scanned { maildrop, places, unsaved: (!worthless).then_some(stamps) })
+    let recall = if index.is_some() { Recall::Part } else { Recall::Nothing };
+    Ok(Scanned { maildrop, places, unsaved: (!worthless).then_some(stamps), recall })
 }
 
 /// The files that are messages, with their names in one arena.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use super::index::{self, Index};
+use super::index::{self, Index, Recall};
 use super::lock::{Lock, MaildropId};
 use super::measure::Count;
 use super::places::Places;
@@ -32,6 +32,7 @@ pub struct Store {
     maildrop: Arc<Maildrop>,
     places: Places,
     learned: Vec<(MessageNumber, Octets)>,
+    recall: Recall,
 }
 
 /// A message that is open for reading.
@@ -84,12 +85,12 @@ impl Store {
             _ => FileError { action: "open", path: path.into(), source }.into(),
         })?;
         let lock = Lock::take(root)?;
-        let Scanned { maildrop, places, unsaved } = scan::scan::<C>(lock.root())?;
+        let Scanned { maildrop, places, unsaved, recall } = scan::scan::<C>(lock.root())?;
         if let Some(stamps) = unsaved {
             save(lock.root(), &maildrop, &stamps, &[]);
         }
         tmp::clean_now_and_then(lock.root());
-        Ok(Store { lock, maildrop: Arc::new(maildrop), places, learned: Vec::new() })
+        Ok(Store { lock, maildrop: Arc::new(maildrop), places, learned: Vec::new(), recall })
     }
 
     /// Opens a maildrop that has not changed since its index was written, if that is small: a dozen system calls. `None`
@@ -101,7 +102,8 @@ impl Store {
         let lock = Lock::take(Root::open(path).ok()?).ok()?;
         let maildrop = Index::read(lock.root(), AT_ONCE).filter(|index| index.is_current(lock.root()))?.into_maildrop();
         tmp::count_login();
-        Some(Store { lock, maildrop: Arc::new(maildrop), places: Places::default(), learned: Vec::new() })
+        let (maildrop, places) = (Arc::new(maildrop), Places::default());
+        Some(Store { lock, maildrop, places, learned: Vec::new(), recall: Recall::Whole })
     }
 
     /// A message turned out to have another size than at login: the index will say so after UPDATE.
@@ -112,6 +114,11 @@ impl Store {
     /// Whether something was learned that UPDATE writes down.
     pub fn has_learned(&self) -> bool {
         !self.learned.is_empty()
+    }
+
+    /// How much of it the index told at login.
+    pub fn recall(&self) -> Recall {
+        self.recall
     }
 
     /// The messages, as they were at login.

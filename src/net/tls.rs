@@ -5,7 +5,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use rustls::crypto::{CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms, ring};
 use rustls::pki_types::PrivateKeyDer;
@@ -40,13 +39,6 @@ pub struct Loaded {
     pub config: Arc<ServerConfig>,
     /// What is known of each pair, in the order given.
     pub facts: Vec<Facts>,
-}
-
-impl Loaded {
-    /// When the first of them ends.
-    pub fn not_after(&self) -> Option<SystemTime> {
-        self.facts.iter().map(|facts| facts.not_after).min()
-    }
 }
 
 /// What the two files of a pair hold.

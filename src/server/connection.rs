@@ -17,7 +17,7 @@ use super::{
     admission::Full,
     pump::{MessagePump, Pumped},
     quota::Quota,
-    record::{Reason, Record},
+    record::{Reason, Record, Totals},
     worker::Job,
 };
 use crate::{
@@ -178,11 +178,12 @@ impl<S: Read + Write> Connection<S> {
         next
     }
 
-    /// The end. What TLS and the log have to say of it is said.
-    pub fn close(&mut self, reason: Reason, now: Instant) {
+    /// The end. What TLS and the log have to say of it is said, and what was counted is added up.
+    pub fn close(&mut self, reason: Reason, now: Instant, totals: &mut Totals) {
         self.transport.say_goodbye();
         let _ = self.transport.flush(&mut self.stream, &mut Outbox::default());
         self.record.end(reason, self.transport.tls_version(), now);
+        totals.end(&self.record, reason);
     }
 
     fn work(&mut self, now: Instant, tools: &mut Tools) -> Next {

@@ -6,6 +6,7 @@
 use std::{
     io::{self, ErrorKind},
     net::SocketAddr,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -28,11 +29,12 @@ use super::{
     listeners::{Kind, Listener},
     quota::Quota,
     signals::{Incoming, Wish},
+    status::{self, Desk, Snapshot},
     worker::{Office, Threads},
 };
 use crate::{
     config::Networks,
-    net::{tls::Loaded, transport::Transport},
+    net::{tls::Facts, transport::Transport},
     proto::{
         reply::{Code, Reply},
         session::Terms,
@@ -45,6 +47,8 @@ use crate::{
 pub struct Settings {
     /// Where clients come to.
     pub listeners: Vec<Listener>,
+    /// Where `poppet status` asks, if anywhere.
+    pub desk: Option<Desk>,
     /// Certificates, and where new ones come from.
     pub certificates: Certificates,
     /// SIGHUP has the certificates looked at by this.
@@ -107,8 +111,11 @@ struct EventLoop {
     news: mpsc::Receiver<News>,
     knocker: Option<Knocker>,
     herald: Herald,
-    /// When the first certificate ends.
-    not_after: Option<SystemTime>,
+    /// Those who ask how the server stands.
+    asked: mpsc::Receiver<mpsc::Sender<Snapshot>>,
+    began: Instant,
+    /// The certificates in force, and their files.
+    certificates: Vec<(PathBuf, Facts)>,
     house: House<TcpStream, Threads>,
     accept_again: Option<Instant>,
     accept_logged: Option<Instant>,
@@ -136,7 +143,8 @@ impl EventLoop {
             doors.push(Door { socket, kind: listener.kind, knocked: true });
         }
         let live = settings.certificates.live.as_ref();
-        let not_after = live.and_then(Loaded::not_after);
+        let files = settings.certificates.pairs.iter().map(|pair| pair.certificate.clone());
+        let certificates = files.zip(live.map(|live| live.facts.clone()).unwrap_or_default()).collect();
         let tools = Tools {
             block: vec![0; BLOCK].into_boxed_slice(),
             spare: Vec::new(),
@@ -151,6 +159,7 @@ impl EventLoop {
         let waker = Arc::new(waker);
         let news = hear_of_certificates(settings.certificates, Arc::clone(&waker))
             .map_err(system("start a thread for certificates"))?;
+        let asked = hear_who_asks(settings.desk, Arc::clone(&waker)).map_err(system("start a thread for status"))?;
         let (sender, outcomes) = mpsc::channel();
         let woken = Arc::new(AtomicBool::new(false));
         let is_woken = Arc::clone(&woken);
@@ -169,7 +178,9 @@ impl EventLoop {
             news,
             knocker: settings.knocker,
             herald: Herald::new(settings.notifier),
-            not_after,
+            asked,
+            began: Instant::now(),
+            certificates,
             house: House::new(settings.rules, tools, workers),
             accept_again: None,
             accept_logged: None,
@@ -215,6 +226,10 @@ impl EventLoop {
             }
             while let Ok(news) = self.news.try_recv() {
                 self.hear(news, now);
+            }
+            while let Ok(answer) = self.asked.try_recv() {
+                // Who has lost patience is gone.
+                let _ = answer.send(self.snapshot(now));
             }
             self.accept(now);
             self.house.expire(now);
@@ -271,7 +286,7 @@ impl EventLoop {
     fn hear(&mut self, news: News, now: Instant) {
         match news {
             News::Renewed(loaded) => {
-                self.not_after = loaded.not_after();
+                self.certificates.iter_mut().zip(loaded.facts).for_each(|(pair, facts)| pair.1 = facts);
                 self.house.renew(loaded.config);
             }
             News::Same => {}
@@ -284,8 +299,20 @@ impl EventLoop {
 
     fn standing(&self) -> Standing {
         let (connections, sessions) = self.house.count();
-        let left = self.not_after.map(|end| end.duration_since(SystemTime::now()).unwrap_or_default());
+        let not_after = self.certificates.iter().map(|(_, facts)| facts.not_after).min();
+        let left = not_after.map(|end| end.duration_since(SystemTime::now()).unwrap_or_default());
         Standing { connections, sessions, days: left.map(|left| left.as_secs() / (24 * 3600)) }
+    }
+
+    fn snapshot(&self, now: Instant) -> Snapshot {
+        let address = |door: &Door| Some((door.kind, door.socket.local_addr().ok()?));
+        Snapshot {
+            taken: now,
+            began: self.began,
+            listeners: self.doors.iter().filter_map(address).collect(),
+            certificates: self.certificates.clone(),
+            census: self.house.census(now),
+        }
     }
 
     /// Lets in who stands before the doors. An error of one never ends the loop.
@@ -360,6 +387,20 @@ fn hear_of_certificates(certificates: Certificates, waker: Arc<Waker>) -> io::Re
         certificates::start(certificates.pairs, certificates.live, source, report)?;
     }
     Ok(news)
+}
+
+/// Where those who ask at the desk, if there is one, leave word where the answer is to go.
+fn hear_who_asks(desk: Option<Desk>, waker: Arc<Waker>) -> io::Result<mpsc::Receiver<mpsc::Sender<Snapshot>>> {
+    let (sender, asked) = mpsc::channel();
+    if let Some(desk) = desk {
+        status::start(desk, move || {
+            let (answer, answered) = mpsc::channel();
+            sender.send(answer).ok()?;
+            wake(&waker);
+            answered.recv().ok()
+        })?;
+    }
+    Ok(asked)
 }
 
 fn wake(waker: &Waker) {

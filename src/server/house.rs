@@ -21,7 +21,7 @@ use super::{
     admission::{Admission, Full},
     connection::{Connection, Next, Tools},
     deadlines::Deadlines,
-    record::Reason,
+    record::{Reason, Totals},
     worker::{Job, Outcome, Workers},
 };
 use crate::{
@@ -63,6 +63,8 @@ pub struct House<S, W> {
     holders: HashMap<MaildropId, Id>,
     takeover_after: Duration,
     long_turn_logged: Option<Instant>,
+    /// Of those who have gone.
+    totals: Totals,
     workers: W,
     tools: Tools,
 }
@@ -104,6 +106,7 @@ impl<S: Read + Write, W: Workers> House<S, W> {
             holders: HashMap::new(),
             takeover_after: rules.takeover_after,
             long_turn_logged: None,
+            totals: Totals::default(),
             workers,
             tools,
         }
@@ -130,6 +133,7 @@ impl<S: Read + Write, W: Workers> House<S, W> {
             full => Err(full),
         });
         if let Err(full) = entered {
+            self.totals.turned_away(full);
             return Err((full, stream));
         }
         let entry = self.residents.vacant_entry();
@@ -161,11 +165,6 @@ impl<S: Read + Write, W: Workers> House<S, W> {
     /// Another certificate for all who begin TLS from here on. Who has begun keeps the old one.
     pub fn renew(&mut self, tls: Arc<ServerConfig>) {
         self.tools.tls = Some(tls);
-    }
-
-    /// Connections, and how many of them hold a maildrop.
-    pub fn count(&self) -> (usize, usize) {
-        (self.residents.len(), self.holders.len())
     }
 
     /// The poll has news of whoever is at `place`.
@@ -375,7 +374,7 @@ impl<S: Read + Write, W: Workers> House<S, W> {
                 self.holders.remove(&maildrop);
             }
         }
-        resident.connection.close(reason, now);
+        resident.connection.close(reason, now, &mut self.totals);
     }
 
     fn resident(&mut self, id: Id) -> Option<&mut Resident<S>> {
@@ -383,7 +382,10 @@ impl<S: Read + Write, W: Workers> House<S, W> {
     }
 }
 
+mod census;
 mod turns;
+
+pub use census::Census;
 
 #[cfg(test)]
 mod tests;

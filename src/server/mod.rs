@@ -15,6 +15,7 @@ mod pump;
 mod quota;
 mod record;
 mod signals;
+pub mod status;
 mod worker;
 
 pub use certificates::{Arrival, Certificates, Files, Source, tell};

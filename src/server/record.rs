@@ -1,6 +1,6 @@
 //! What the log tells of a session.
 //!
-//! Owns: the lines for logins, failed logins, and ends of sessions; what is counted for them.
+//! Owns: the lines for logins, failed logins, and ends of sessions; what is counted for them, and its sums (`totals`).
 //! Does not know: how it came to what it tells.
 //!
 //! The forms are fixed, as programs read them. fail2ban's stock filter `courier-auth` takes the line of
@@ -12,7 +12,15 @@ use super::{
     admission::Full,
     quota::{Kind, Quota},
 };
-use crate::{auth::household::Household, maildrop::Maildrop, user::UserName};
+use crate::{
+    auth::household::Household,
+    maildir::{Recall, Store},
+    user::UserName,
+};
+
+mod totals;
+
+pub use totals::Totals;
 
 /// Why a connection came to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,18 +49,42 @@ pub enum Reason {
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Reason::Full(full) => return write!(f, "too many connections ({full:?})"),
-            Reason::Quit => "quit",
-            Reason::Disconnected => "disconnected",
-            Reason::Timeout => "timeout",
-            Reason::Refused => "refused",
-            Reason::CrowdedOut => "crowded-out",
-            Reason::TakenOver => "taken-over",
-            Reason::Broken => "message-changed",
-            Reason::Shutdown => "shutdown",
-            Reason::Fault => "fault",
-        })
+        match self {
+            Reason::Full(full) => write!(f, "too many connections ({full:?})"),
+            reason => f.write_str(WORDS[reason.place()]),
+        }
+    }
+}
+
+/// Each [`Reason`] in a word.
+pub const WORDS: [&str; 10] = [
+    "quit",
+    "disconnected",
+    "timeout",
+    "refused",
+    "crowded-out",
+    "taken-over",
+    "message-changed",
+    "shutdown",
+    "fault",
+    "turned-away",
+];
+
+impl Reason {
+    /// Its place among [`WORDS`].
+    fn place(self) -> usize {
+        match self {
+            Reason::Quit => 0,
+            Reason::Disconnected => 1,
+            Reason::Timeout => 2,
+            Reason::Refused => 3,
+            Reason::CrowdedOut => 4,
+            Reason::TakenOver => 5,
+            Reason::Broken => 6,
+            Reason::Shutdown => 7,
+            Reason::Fault => 8,
+            Reason::Full(_) => 9,
+        }
     }
 }
 
@@ -66,17 +98,46 @@ pub struct Record {
     user: Option<UserName>,
     method: &'static str,
     began: Instant,
-    logged_in: bool,
+    /// When somebody logged in, and how much of the maildrop its index told then.
+    login: Option<(Instant, Recall)>,
+    denied: u32,
+    turned_down: u32,
     retr: Count,
     top: Count,
     removed: u32,
     messages: u32,
 }
 
-#[derive(Default, Debug)]
-struct Count {
-    messages: u32,
-    octets: u64,
+/// Messages that were sent.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Count {
+    /// How many, whole or as much of them as was asked for.
+    pub messages: u64,
+    /// On the wire.
+    pub octets: u64,
+}
+
+/// A session that runs, for whoever looks at them all.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Whose.
+    pub user: UserName,
+    /// Where the client is.
+    pub ip: IpAddr,
+    /// `1.3`, `1.2` or `no`.
+    pub tls: &'static str,
+    /// When it logged in.
+    pub since: Instant,
+    /// The last octet in either direction.
+    pub heard: Instant,
+    /// In the maildrop, at login.
+    pub messages: u32,
+    /// By RETR.
+    pub retr: Count,
+    /// By TOP.
+    pub top: Count,
+    /// Marked as deleted so far.
+    pub marked: u32,
 }
 
 impl Record {
@@ -87,7 +148,9 @@ impl Record {
             user: None,
             method: "",
             began: now,
-            logged_in: false,
+            login: None,
+            denied: 0,
+            turned_down: 0,
             retr: Count::default(),
             top: Count::default(),
             removed: 0,
@@ -112,7 +175,7 @@ impl Record {
 
     /// Whether somebody has logged in.
     pub fn has_logged_in(&self) -> bool {
-        self.logged_in
+        self.login.is_some()
     }
 
     /// Somebody tries to log in.
@@ -121,7 +184,8 @@ impl Record {
     }
 
     /// The password is wrong.
-    pub fn denied(&self, tls: &str, quota: &mut Quota, now: Instant) {
+    pub fn denied(&mut self, tls: &str, quota: &mut Quota, now: Instant) {
+        self.denied += 1;
         if !quota.allows(Kind::Denial, Household::of(self.ip), now) {
             return;
         }
@@ -135,9 +199,14 @@ impl Record {
         }
     }
 
+    /// A login came to nothing, and not for a wrong password.
+    pub fn turned_down(&mut self) {
+        self.turned_down += 1;
+    }
+
     /// A stranger's connection, or his job, came to nothing.
     pub fn failed(&self, what: impl fmt::Display, quota: &mut Quota, now: Instant) {
-        if self.logged_in || self.may_tell(quota, now) {
+        if self.has_logged_in() || self.may_tell(quota, now) {
             self.trouble(what);
         }
     }
@@ -148,10 +217,10 @@ impl Record {
     }
 
     /// The session is in its TRANSACTION state.
-    pub fn logged_in(&mut self, maildrop: &Maildrop, tls: &str) {
-        self.logged_in = true;
-        self.messages = maildrop.count();
-        let (messages, octets) = (self.messages, maildrop.octets());
+    pub fn logged_in(&mut self, store: &Store, tls: &str, now: Instant) {
+        self.login = Some((now, store.recall()));
+        self.messages = store.maildrop().count();
+        let (messages, octets) = (self.messages, store.maildrop().octets());
         log::info!("LOGIN, user={self}, ip=[{}], tls={tls}, messages={messages}, octets={octets}", self.ip);
     }
 
@@ -179,7 +248,7 @@ impl Record {
     /// The connection is over.
     pub fn end(&self, reason: Reason, tls: &str, now: Instant) {
         let seconds = now.saturating_duration_since(self.began).as_secs();
-        if !self.logged_in {
+        if !self.has_logged_in() {
             log::debug!("CLOSED, ip=[{}], tls={tls}, reason={reason}, seconds={seconds}", self.ip);
             return;
         }
@@ -193,6 +262,13 @@ impl Record {
             top.octets,
             self.messages.saturating_sub(*removed),
         );
+    }
+
+    /// The session, where there is one.
+    pub fn row(&self, tls: &'static str, heard: Instant, marked: u32) -> Option<Row> {
+        let Record { ip, messages, retr, top, .. } = *self;
+        let (since, _) = self.login?;
+        Some(Row { user: self.user.clone()?, ip, tls, since, heard, messages, retr, top, marked })
     }
 }
 

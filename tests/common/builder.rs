@@ -140,6 +140,8 @@ impl Builder {
             // A test that guesses wrong must not slow the next one down.
             ("login.penalty-free".to_owned(), "[\"127.0.0.0/8\", \"::1\"]".to_owned()),
             ("limits.connections-per-address".to_owned(), "1000".to_owned()),
+            // The default is one place for all of them.
+            ("process.status".to_owned(), "\"\"".to_owned()),
         ]);
         write("ca.pem", &authority.pem());
         if !self.without_tls {

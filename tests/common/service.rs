@@ -77,7 +77,7 @@ impl Service {
         let text = format!(
             "[listen]\npop3 = [\"{}\"]\npop3s = [\"{}\"]\n[tls]\ncertificate = \"live/fullchain.pem\"\nprivate-key = \
              \"live/privkey.pem\"\n[mail]\nmaildir = \"{}/{{user}}\"\n[users]\nfile = \"users\"\n[limits]\n\
-             connections-per-address = 1000\nconnections = 400\n[process]\nuser = \"nobody\"\n{more}",
+             connections-per-address = 1000\nconnections = 400\n[process]\nuser = \"nobody\"\nstatus = \"status\"\n{more}",
             self.ports[0],
             self.ports[1],
             self.at("mail").display()

@@ -48,6 +48,7 @@ eventually() {
     exit 1
 }
 fetched() { curl --silent --user ada:secret "pop3://127.0.0.1:$port/1" | grep -q '^Subject: kept'; }
+asked() { poppet status | grep -q '^logins: [1-9]'; }
 ends() { ! kill -0 "$1" 2>/dev/null; }
 # The keeper, or the server alone: whom supervise-daemon minds.
 minded() { pgrep -o -x poppet; }
@@ -58,8 +59,9 @@ grep -q '^rc-service poppet checkconfig$' /repository/install.sh
 (cd /repository && sh -ex install.sh)
 printf 'Subject: kept\n\n.\n' >/var/mail/ada/new/1.first
 eventually fetched
+asked
 /etc/init.d/poppet status
-stat --format='%n %a %U %G' /var/log/poppet /var/log/poppet/poppet.log
+stat --format='%n %a %U %G' /var/log/poppet /var/log/poppet/poppet.log /run/poppet
 
 step reloaded
 first=$(minded)
@@ -71,6 +73,7 @@ step killed
 kill -KILL "$first"
 eventually another "$first"
 eventually fetched
+asked
 
 step stopped
 last=$(minded)

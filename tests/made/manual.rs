@@ -94,7 +94,8 @@ fn options_of(program: &clap::Command) -> String {
         text += &format!(".It {short}{}\n", name_of(argument));
         text += &sentence(argument.get_long_help().or(argument.get_help()));
         let default: Vec<_> = argument.get_default_values().iter().map(|it| escaped(&it.to_string_lossy())).collect();
-        if !default.is_empty() {
+        // A flag that is not there is not there.
+        if !default.is_empty() && argument.get_action().takes_values() {
             text += &format!("Without it:\n.Li {} .\n", default.join(" "));
         }
         let values: Vec<_> = argument.get_possible_values().into_iter().filter(|it| it.get_help().is_some()).collect();

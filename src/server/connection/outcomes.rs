@@ -155,7 +155,7 @@ impl<S: Read + Write> Connection<S> {
     fn opened(&mut self, opened: Result<Box<Store>, OpenError>, now: Instant, tools: &mut Tools) {
         let refusal = match opened {
             Ok(store) => {
-                self.record.logged_in(store.maildrop(), self.transport.tls_version());
+                self.record.logged_in(&store, self.transport.tls_version(), now);
                 let effect = self.session.logged_in(Ok(Arc::clone(store.maildrop())));
                 self.store = Some(store);
                 return self.say(effect);
@@ -173,6 +173,10 @@ impl<S: Read + Write> Connection<S> {
     }
 
     fn refuse(&mut self, refusal: Refusal) {
+        // A wrong password is counted when it is known to be wrong.
+        if refusal != Refusal::Credentials {
+            self.record.turned_down();
+        }
         let effect = self.session.logged_in(Err(refusal));
         self.say(effect);
     }

@@ -9,7 +9,11 @@ use std::{
 };
 
 use super::{Activity, Awaited, Connection, Tools};
-use crate::maildir;
+use crate::{
+    maildir,
+    maildrop::Marks,
+    server::record::{Record, Row},
+};
 
 impl<S: Read + Write> Connection<S> {
     /// The poll has news; whether they are a reason for a turn.
@@ -73,6 +77,17 @@ impl<S: Read + Write> Connection<S> {
     /// Whether its pause is over, so that a turn is due.
     pub fn is_rested(&self, now: Instant) -> bool {
         matches!(self.activity, Activity::PausedUntil(until, _) if until <= now)
+    }
+
+    /// What it has done so far.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The session, where there is one, for whoever looks at them all.
+    pub fn row(&self) -> Option<Row> {
+        let marked = self.session.marks().map_or(0, Marks::deleted_count);
+        self.record.row(self.transport.tls_version(), self.heard, marked)
     }
 
     fn time_to_log_in(&self, tools: &Tools) -> Instant {

@@ -9,6 +9,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
 
 use super::*;
 
+mod census;
 mod clients;
 mod pipe;
 mod proxied;
