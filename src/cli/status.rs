@@ -152,7 +152,6 @@ fn summary(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
 
 /// A table; each column is as wide as it must be.
 fn sessions(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
-    let now = report.line("server").number("started") + report.line("server").number("uptime");
     let row = |session: &Line<'_>| {
         let by = |verb| {
             let (count, octets) = sent(session, verb);
@@ -162,7 +161,7 @@ fn sessions(report: &Report<'_>, out: &mut String) -> std::fmt::Result {
             session.text("user").to_owned(),
             session.text("address").to_owned(),
             session.text("tls").to_owned(),
-            span(now.saturating_sub(session.number("since"))),
+            span(session.number("seconds")),
             span(session.number("idle")),
             session.number("messages").to_string(),
             by("retr"),

@@ -29,7 +29,7 @@ use super::{
     listeners::{Kind, Listener},
     quota::Quota,
     signals::{Incoming, Wish},
-    status::{self, Desk, Snapshot},
+    status::{self, Desk, Mailbox, Snapshot},
     worker::{Office, Threads},
 };
 use crate::{
@@ -112,7 +112,7 @@ struct EventLoop {
     knocker: Option<Knocker>,
     herald: Herald,
     /// Those who ask how the server stands.
-    asked: mpsc::Receiver<mpsc::Sender<Snapshot>>,
+    asked: Arc<Mailbox>,
     began: Instant,
     /// The certificates in force, and their files.
     certificates: Vec<(PathBuf, Facts)>,
@@ -227,9 +227,8 @@ impl EventLoop {
             while let Ok(news) = self.news.try_recv() {
                 self.hear(news, now);
             }
-            while let Ok(answer) = self.asked.try_recv() {
-                // Who has lost patience is gone.
-                let _ = answer.send(self.snapshot(now));
+            if self.asked.is_asked() {
+                self.asked.answer(self.snapshot(now));
             }
             self.accept(now);
             self.house.expire(now);
@@ -389,18 +388,14 @@ fn hear_of_certificates(certificates: Certificates, waker: Arc<Waker>) -> io::Re
     Ok(news)
 }
 
-/// Where those who ask at the desk, if there is one, leave word where the answer is to go.
-fn hear_who_asks(desk: Option<Desk>, waker: Arc<Waker>) -> io::Result<mpsc::Receiver<mpsc::Sender<Snapshot>>> {
-    let (sender, asked) = mpsc::channel();
+/// Where those who ask at the desk, if there is one, leave word.
+fn hear_who_asks(desk: Option<Desk>, waker: Arc<Waker>) -> io::Result<Arc<Mailbox>> {
+    let mailbox = Arc::new(Mailbox::default());
     if let Some(desk) = desk {
-        status::start(desk, move || {
-            let (answer, answered) = mpsc::channel();
-            sender.send(answer).ok()?;
-            wake(&waker);
-            answered.recv().ok()
-        })?;
+        let theirs = Arc::clone(&mailbox);
+        status::start(desk, move || theirs.ask(|| wake(&waker)))?;
     }
-    Ok(asked)
+    Ok(mailbox)
 }
 
 fn wake(waker: &Waker) {

@@ -10,15 +10,19 @@
 //! spaces and control characters, which are written as in the log. [`FIRST`] is the first line, [`LAST`] the last one.
 
 use std::{
-    fmt,
+    fmt::{self, Write as _},
     fs::File,
-    io::{self, BufWriter, Write},
+    io::{self, Write as _},
     net::SocketAddr,
     os::unix::{
         fs::FileExt as _,
         net::{UnixListener, UnixStream},
     },
     path::PathBuf,
+    sync::{
+        Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -87,30 +91,61 @@ pub struct Snapshot {
     pub census: Census,
 }
 
-/// Starts the thread. `ask` gets a snapshot from the loop; `None` where that has ended.
+/// Where the thread leaves a question, and the loop its answer.
+#[derive(Default, Debug)]
+pub struct Mailbox {
+    asked: AtomicBool,
+    answer: Mutex<Option<Snapshot>>,
+    answered: Condvar,
+}
+
+impl Mailbox {
+    /// The loop's answer; `wake` wakes it.
+    pub fn ask(&self, wake: impl Fn()) -> Snapshot {
+        self.asked.store(true, Ordering::Release);
+        wake();
+        let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(snapshot) = answer.take() {
+                return snapshot;
+            }
+            answer = self.answered.wait(answer).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Whether an answer is due.
+    pub fn is_asked(&self) -> bool {
+        self.asked.swap(false, Ordering::Acquire)
+    }
+
+    /// Here it is.
+    pub fn answer(&self, snapshot: Snapshot) {
+        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(snapshot);
+        self.answered.notify_one();
+    }
+}
+
+/// Starts the thread. `ask` gets a snapshot from the loop.
 ///
 /// # Errors
 /// No thread can be had.
-pub(super) fn start(desk: Desk, ask: impl Fn() -> Option<Snapshot> + Send + 'static) -> io::Result<()> {
+pub(super) fn start(desk: Desk, ask: impl Fn() -> Snapshot + Send + 'static) -> io::Result<()> {
     let work = move || loop {
-        let stream = match desk.listener.accept() {
-            Ok((stream, _)) if may_hear(&stream) => stream,
-            Ok(_) => continue,
+        match desk.listener.accept() {
+            Ok((stream, _)) if may_hear(&stream) => {
+                let mut text = String::new();
+                // Writing to a string does not fail.
+                let _ = tell(&ask(), desk.memory(), SystemTime::now(), &mut text);
+                if let Err(error) = send(stream, text.as_bytes(), Instant::now() + desk.patience) {
+                    log::debug!("poppet status has not heard all: {error}");
+                }
+            }
+            Ok(_) => {}
             Err(error) => {
                 log::debug!("poppet status can't come in: {error}");
                 thread::sleep(PAUSE);
-                continue;
             }
-        };
-        let Some(mut snapshot) = ask() else { return };
-        snapshot.census.sessions.sort_by_key(|row| row.since);
-        let mut out = BufWriter::new(Patient { stream, until: Instant::now() + desk.patience });
-        let told = tell(&snapshot, desk.memory(), SystemTime::now(), &mut out).and_then(|()| out.flush());
-        if let Err(error) = told {
-            log::debug!("poppet status has not heard all: {error}");
         }
-        // What was not taken is not tried again.
-        let _ = out.into_parts();
     };
     thread::Builder::new().name("status".into()).stack_size(256 * 1024).spawn(work).map(drop)
 }
@@ -121,29 +156,21 @@ fn may_hear(stream: &UnixStream) -> bool {
     peer.is_ok_and(|peer| peer.uid.is_root() || peer.uid == rustix::process::geteuid())
 }
 
-/// Writes up to a moment, and not for longer.
-struct Patient {
-    stream: UnixStream,
-    until: Instant,
-}
-
-impl Write for Patient {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        let left = self.until.saturating_duration_since(Instant::now());
+/// Writes until that moment, and not for longer.
+fn send(mut stream: UnixStream, mut octets: &[u8], until: Instant) -> io::Result<()> {
+    while !octets.is_empty() {
+        let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        self.stream.set_write_timeout(Some(left))?;
-        self.stream.write(octets)
+        stream.set_write_timeout(Some(left))?;
+        octets = &octets[stream.write(octets)?..];
     }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    Ok(())
 }
 
 /// Puts it all into words. `clock` is the time of day when the snapshot was taken.
-fn tell(snapshot: &Snapshot, memory: Option<[u64; 2]>, clock: SystemTime, out: &mut impl Write) -> io::Result<()> {
+fn tell(snapshot: &Snapshot, memory: Option<[u64; 2]>, clock: SystemTime, out: &mut String) -> fmt::Result {
     let Snapshot { taken, began, listeners, certificates, census } = snapshot;
     let uptime = taken.saturating_duration_since(*began);
     writeln!(out, "{FIRST}")?;
@@ -166,15 +193,19 @@ fn tell(snapshot: &Snapshot, memory: Option<[u64; 2]>, clock: SystemTime, out: &
     }
     for row in sessions {
         let idle = taken.saturating_duration_since(row.heard).as_secs();
-        let since = unix(clock - taken.saturating_duration_since(row.since));
+        let age = taken.saturating_duration_since(row.since);
+        let (since, seconds) = (unix(clock - age), age.as_secs());
         let Row { user, ip, tls, messages, retr, top, marked, .. } = row;
-        write!(out, "sessions user:{user} address:{ip} tls:{tls} since={since} idle={idle} messages={messages}")?;
+        write!(
+            out,
+            "sessions user:{user} address:{ip} tls:{tls} since={since} seconds={seconds} idle={idle} messages={messages}"
+        )?;
         writeln!(out, "{} marked={marked}", sent(*retr, *top))?;
     }
     writeln!(out, "{LAST}")
 }
 
-fn tell_totals(totals: &Totals, out: &mut impl Write) -> io::Result<()> {
+fn tell_totals(totals: &Totals, out: &mut String) -> fmt::Result {
     let Totals { connections, closed, logins, recalls, denied, turned_down, retr, top, removed, left } = totals;
     write!(out, "totals connections={connections} logins={logins} failed={denied} refused={turned_down}")?;
     writeln!(out, "{} deleted={removed} left={left}", sent(*retr, *top))?;

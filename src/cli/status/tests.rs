@@ -13,8 +13,8 @@ closed quit=15 disconnected=2 timeout=0 taken-over=1
 index whole=6 part=1 nothing=1
 certificates path:/etc/poppet/a\"b.pem names:mail.example.org,localhost ends=1805187605 days=60
 certificates path:/etc/poppet/old.pem names:old.example.org ends=1799999999 days=0
-sessions user:ada address:192.0.2.7 tls:1.3 since=1800093724 idle=7 messages=14 retr-messages=1 retr-octets=931 top-messages=0 top-octets=0 marked=1
-sessions user:o\"brien\\x2c address:2001:db8::1 tls:no since=1800086584 idle=0 messages=0 retr-messages=0 retr-octets=0 top-messages=0 top-octets=0 marked=0
+sessions user:ada address:192.0.2.7 tls:1.3 since=1800093724 seconds=60 idle=7 messages=14 retr-messages=1 retr-octets=931 top-messages=0 top-octets=0 marked=1
+sessions user:o\"brien\\x2c address:2001:db8::1 tls:no since=1800086584 seconds=7200 idle=0 messages=0 retr-messages=0 retr-octets=0 top-messages=0 top-octets=0 marked=0
 end
 ";
 
@@ -67,8 +67,8 @@ fn json_has_each_thing_under_its_name() {
     {"path": "/etc/poppet/old.pem", "names": "old.example.org", "ends": 1799999999, "days": 0}
   ],
   "sessions": [
-    {"user": "ada", "address": "192.0.2.7", "tls": "1.3", "since": 1800093724, "idle": 7, "messages": 14, "retr_messages": 1, "retr_octets": 931, "top_messages": 0, "top_octets": 0, "marked": 1},
-    {"user": "o\"brien\\x2c", "address": "2001:db8::1", "tls": "no", "since": 1800086584, "idle": 0, "messages": 0, "retr_messages": 0, "retr_octets": 0, "top_messages": 0, "top_octets": 0, "marked": 0}
+    {"user": "ada", "address": "192.0.2.7", "tls": "1.3", "since": 1800093724, "seconds": 60, "idle": 7, "messages": 14, "retr_messages": 1, "retr_octets": 931, "top_messages": 0, "top_octets": 0, "marked": 1},
+    {"user": "o\"brien\\x2c", "address": "2001:db8::1", "tls": "no", "since": 1800086584, "seconds": 7200, "idle": 0, "messages": 0, "retr_messages": 0, "retr_octets": 0, "top_messages": 0, "top_octets": 0, "marked": 0}
   ]
 }
 "#;
