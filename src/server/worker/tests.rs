@@ -214,7 +214,15 @@ fn a_small_maildrop_that_has_not_changed_is_opened_with_the_password() {
     crew.submit(2, open).unwrap();
     assert!(matches!(crew.outcome(), (2, Outcome::Opened(Ok(_)))));
     // One login in sixty-four cleans up, and that one is another job.
-    assert!((0..3).any(|_| opened(&mut crew) == Some(1)));
+    let at_once = |crew: &mut Crew| {
+        opened(crew).or_else(|| {
+            let open = crew.open("ada");
+            crew.submit(3, open).unwrap();
+            assert!(matches!(crew.outcome(), (3, Outcome::Opened(Ok(_)))));
+            None
+        })
+    };
+    assert!((0..5).any(|_| at_once(&mut crew) == Some(1)));
     fs::write(crew.folder.path().join("ada/new/2.b"), "x\n").unwrap();
     assert_eq!(opened(&mut crew), None, "it has changed");
 }
