@@ -258,7 +258,7 @@ impl House {
         let mail = self.path("mail/{user}");
         format!(
             "[listen]\npop3 = [\"127.0.0.1:0\"]\n[mail]\nmaildir = {mail:?}\n[users]\nfile = \"users\"\n[process]\n\
-             user = \"nobody\"\nstatus = \"\"\n{more}"
+             user = \"nobody\"\n{more}"
         )
     }
 

@@ -244,7 +244,12 @@ pub fn settings(
         certificates,
         knocker: None,
         notifier: Notifier::from_environment(),
-        office: Office { authenticator, maildir: config.mail.maildir.clone(), mark_seen: config.mail.mark_seen },
+        office: Office {
+            authenticator,
+            maildir: config.mail.maildir.clone(),
+            mark_seen: config.mail.mark_seen,
+            hashing: Default::default(),
+        },
         proxy_from: config.listen.proxy_from.clone(),
         plaintext_from: config.login.plaintext_from.clone(),
         rules: Rules {

@@ -33,7 +33,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One end: the keeper's, or the server's.
 #[derive(Debug)]
-pub struct Link(UnixStream);
+pub struct Link {
+    stream: UnixStream,
+    /// Answers that did not come in time, and may come yet: they are not those to what is asked now.
+    owed: u32,
+}
 
 /// All that a server begins with.
 #[derive(Debug)]
@@ -60,6 +64,10 @@ pub enum Answer {
 }
 
 impl Link {
+    fn over(stream: UnixStream) -> Link {
+        Link { stream, owed: 0 }
+    }
+
     /// Both ends; the second one becomes somebody's standard input.
     ///
     /// # Errors
@@ -69,7 +77,7 @@ impl Link {
         // A server that is stuck must not hold up the keeper.
         ours.set_write_timeout(Some(PATIENCE))?;
         ours.set_read_timeout(Some(PATIENCE))?;
-        Ok((Link(ours), theirs.into()))
+        Ok((Link::over(ours), theirs.into()))
     }
 
     /// The server's end. Standard input leads nowhere afterwards.
@@ -83,7 +91,7 @@ impl Link {
         rustix::stdio::dup2_stdin(&nowhere)?;
         let link = UnixStream::from(socket);
         link.set_read_timeout(Some(PATIENCE))?;
-        Ok(Link(link))
+        Ok(Link::over(link))
     }
 
     /// Hands over what a server begins with.
@@ -103,7 +111,7 @@ impl Link {
         if let Some(socket) = status {
             self.send_socket(STATUS, socket.as_fd())?;
         }
-        self.0.write_all(&[CONFIG])?;
+        self.stream.write_all(&[CONFIG])?;
         self.send_octets(config.as_bytes())?;
         self.send_pairs(pairs)
     }
@@ -115,7 +123,7 @@ impl Link {
         if !control.push(SendAncillaryMessage::ScmRights(&socket)) {
             return Err(io::Error::other("no room for a descriptor"));
         }
-        rustix::net::sendmsg(&self.0, &[IoSlice::new(&[what])], &mut control, SendFlags::empty())?;
+        rustix::net::sendmsg(&self.stream, &[IoSlice::new(&[what])], &mut control, SendFlags::empty())?;
         Ok(())
     }
 
@@ -125,8 +133,12 @@ impl Link {
     /// As [`Link::send`].
     pub fn send_pairs(&mut self, pairs: &[PairOctets]) -> io::Result<()> {
         let count = u32::try_from(pairs.len()).map_err(io::Error::other)?;
-        self.0.write_all(&[PAIRS])?;
-        self.0.write_all(&count.to_be_bytes())?;
+        // Before the first octet: half of a message would be the end of this link.
+        if pairs.iter().any(|pair| pair.certificate.len().max(pair.private_key.len()) > LONGEST as usize) {
+            return Err(io::Error::other("a file of more than 16 MiB is not handed over"));
+        }
+        self.stream.write_all(&[PAIRS])?;
+        self.stream.write_all(&count.to_be_bytes())?;
         for pair in pairs {
             self.send_octets(&pair.certificate)?;
             self.send_octets(&pair.private_key)?;
@@ -137,23 +149,32 @@ impl Link {
     fn send_octets(&mut self, octets: &[u8]) -> io::Result<()> {
         let length = u32::try_from(octets.len()).ok().filter(|&length| length <= LONGEST);
         let length = length.ok_or_else(|| io::Error::other("a file of more than 16 MiB is not handed over"))?;
-        self.0.write_all(&length.to_be_bytes())?;
-        self.0.write_all(octets)
+        self.stream.write_all(&length.to_be_bytes())?;
+        self.stream.write_all(octets)
     }
 
     /// Waits for what the server says of the pairs that it got last.
     pub fn hear_answer(&mut self) -> Answer {
-        match self.octet() {
-            Ok(Some(IN_FORCE)) => Answer::InForce,
-            Ok(Some(_)) => Answer::NotInForce,
-            Ok(None) | Err(_) => Answer::None,
+        loop {
+            let answer = match self.octet() {
+                Ok(Some(IN_FORCE)) => Answer::InForce,
+                Ok(Some(_)) => Answer::NotInForce,
+                Ok(None) | Err(_) => {
+                    self.owed += 1;
+                    return Answer::None;
+                }
+            };
+            if self.owed == 0 {
+                return answer;
+            }
+            self.owed -= 1;
         }
     }
 
     /// Tells the server to stop.
     pub fn close(&self) {
         // Where this fails nobody is there to be told.
-        let _ = self.0.shutdown(std::net::Shutdown::Write);
+        let _ = self.stream.shutdown(std::net::Shutdown::Write);
     }
 
     /// What the keeper sent first.
@@ -183,7 +204,7 @@ impl Link {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut into = [IoSliceMut::new(&mut octet)];
-        let got = rustix::net::recvmsg(&self.0, &mut into, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+        let got = rustix::net::recvmsg(&self.stream, &mut into, &mut control, RecvFlags::CMSG_CLOEXEC)?;
         if got.bytes == 0 {
             return Err(ErrorKind::UnexpectedEof.into());
         }
@@ -206,13 +227,13 @@ impl Link {
             return Err(nonsense());
         }
         let mut octets = Zeroizing::new(vec![0; length as usize]);
-        self.0.read_exact(&mut octets)?;
+        self.stream.read_exact(&mut octets)?;
         Ok(octets)
     }
 
     fn number(&mut self) -> io::Result<u32> {
         let mut octets = [0; 4];
-        self.0.read_exact(&mut octets)?;
+        self.stream.read_exact(&mut octets)?;
         Ok(u32::from_be_bytes(octets))
     }
 
@@ -220,7 +241,7 @@ impl Link {
     fn octet(&mut self) -> io::Result<Option<u8>> {
         let mut octet = [0];
         loop {
-            match self.0.read(&mut octet) {
+            match self.stream.read(&mut octet) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Ok(0) => return Ok(None),
                 Ok(_) => return Ok(Some(octet[0])),
@@ -232,8 +253,8 @@ impl Link {
 
 impl Source for Link {
     fn next(&mut self, patience: Duration) -> Arrival {
-        let waited = self.0.set_read_timeout(Some(patience)).and_then(|()| self.octet());
-        let _ = self.0.set_read_timeout(Some(PATIENCE));
+        let waited = self.stream.set_read_timeout(Some(patience)).and_then(|()| self.octet());
+        let _ = self.stream.set_read_timeout(Some(PATIENCE));
         match waited {
             Ok(Some(PAIRS)) => self.pairs().map_or(Arrival::End, Arrival::Pairs),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Arrival::Nothing,
@@ -244,7 +265,7 @@ impl Source for Link {
 
     fn answer(&mut self, in_force: bool) {
         // A keeper that has gone is heard of by the next call.
-        let _ = self.0.write_all(&[if in_force { IN_FORCE } else { NOT_IN_FORCE }]);
+        let _ = self.stream.write_all(&[if in_force { IN_FORCE } else { NOT_IN_FORCE }]);
     }
 }
 
@@ -266,7 +287,7 @@ mod tests {
 
     fn both() -> (Link, Link) {
         let (keeper, server) = Link::pair().unwrap();
-        (keeper, Link(server.into()))
+        (keeper, Link::over(server.into()))
     }
 
     #[test]
@@ -302,12 +323,23 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_comes_late_is_not_taken_for_the_next_one() {
+        let (mut keeper, mut server) = both();
+        keeper.stream.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+        assert_eq!(keeper.hear_answer(), Answer::None);
+        server.answer(true);
+        server.answer(false);
+        assert_eq!(keeper.hear_answer(), Answer::NotInForce);
+    }
+
+    #[test]
     fn a_file_that_is_far_too_long_is_not_handed_over() {
         let (mut keeper, mut server) = both();
         let huge = PairOctets { certificate: Zeroizing::new(vec![0; LONGEST as usize + 1]), ..pair("") };
         assert!(keeper.send_pairs(&[huge]).is_err());
+        assert!(matches!(server.next(Duration::from_millis(1)), Arrival::Nothing), "not even a part of it");
         let (mut stranger, mut other) = both();
-        stranger.0.write_all(b"c\xff\xff\xff\xff").unwrap();
+        stranger.stream.write_all(b"c\xff\xff\xff\xff").unwrap();
         assert_eq!(other.receive().unwrap_err().kind(), ErrorKind::InvalidData);
         drop(keeper);
         assert!(server.receive().is_err());

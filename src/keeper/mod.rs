@@ -120,7 +120,11 @@ impl Keeper {
                 Answer::None
             }
         };
-        Ok(Server { child, link, answer })
+        let mut server = Server { child, link, answer };
+        if server.answer == Answer::None {
+            server.see_end()?;
+        }
+        Ok(server)
     }
 
     /// Until the server ends: `None` where it was to, else how it did.
@@ -188,13 +192,29 @@ impl Server {
         Err(KeeperError::NotStarted(status))
     }
 
+    /// It gave no answer: it ends, or it hangs, and then it is ended. A server that says nothing would hold the ports and
+    /// serve nobody.
+    fn see_end(&mut self) -> io::Result<()> {
+        self.link.close();
+        for _ in 0..100 {
+            if self.child.try_wait()?.is_some() {
+                return Ok(());
+            }
+            std::thread::sleep(PAUSE / 10);
+        }
+        log::error!("the server gives no answer: it is ended");
+        self.child.kill()?;
+        self.child.wait().map(|_| ())
+    }
+
     /// Hands down what has changed; what the server takes is what its successor gets.
     fn look(&mut self, watch: &mut Watch, good: &mut Vec<PairOctets>) {
         match watch.look() {
             None => {}
             Some(Ok(pairs)) => {
-                let sent = self.link.send_pairs(&pairs);
-                if sent.is_ok() && self.link.hear_answer() == Answer::InForce {
+                if let Err(error) = self.link.send_pairs(&pairs) {
+                    log::error!("the new certificates can't be handed to the server, those before stay: {error}");
+                } else if self.link.hear_answer() == Answer::InForce {
                     *good = pairs;
                 }
             }

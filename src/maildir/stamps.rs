@@ -118,9 +118,9 @@ impl Look {
     pub(super) fn at(directory: BorrowedFd<'_>) -> Result<Look, Errno> {
         let stamp = Stamp::of(&rustix::fs::fstat(directory)?);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
-        let age = [stamp.modified, stamp.changed].map(|time| time.abs_diff(now)).into_iter().min().unwrap_or(0);
+        let age = now.saturating_sub(stamp.modified.max(stamp.changed));
         let settles_in = match Duration::from_nanos(age) {
-            // Old whatever the clock.
+            // Old whatever the clock's tick. A time that is still to come is of no age.
             age if age > FOREIGN_TICK => Duration::ZERO,
             age => tick(directory, &stamp).saturating_sub(age),
         };

@@ -99,8 +99,11 @@ impl Store {
         if tmp::is_due() {
             return None;
         }
-        let lock = Lock::take(Root::open(path).ok()?).ok()?;
-        let maildrop = Index::read(lock.root(), AT_ONCE).filter(|index| index.is_current(lock.root()))?.into_maildrop();
+        let root = Root::open(path).ok()?;
+        // Before the lock: where this finds nothing, nobody else must have met it.
+        let index = Index::read(&root, AT_ONCE)?;
+        let lock = Lock::take(root).ok()?;
+        let maildrop = Some(index).filter(|index| index.is_current(lock.root()))?.into_maildrop();
         tmp::count_login();
         let (maildrop, places) = (Arc::new(maildrop), Places::default());
         Some(Store { lock, maildrop, places, learned: Vec::new(), recall: Recall::Whole })

@@ -100,6 +100,8 @@ pub struct Office {
     pub maildir: MaildirTemplate,
     /// Whether UPDATE moves what was retrieved to `cur/` with the flag `S`.
     pub mark_seen: bool,
+    /// One hash at a time: it bounds the memory of Argon2, and the processor's time for strangers.
+    pub hashing: Mutex<()>,
 }
 
 impl Office {
@@ -128,7 +130,10 @@ impl Office {
     }
 
     fn authenticate(&self, user: &UserName, password: &Secret) -> Result<PathBuf, NotAuthenticated> {
-        let account = self.authenticator.authenticate(user, password).map_err(|_| NotAuthenticated::Denied)?;
+        let account = {
+            let _one_at_a_time = self.hashing.lock().unwrap_or_else(PoisonError::into_inner);
+            self.authenticator.authenticate(user, password).map_err(|_| NotAuthenticated::Denied)?
+        };
         match account.mail {
             Some(path) => Ok(path),
             None => self
@@ -157,7 +162,8 @@ impl maildir::Count for Counter {
 
 /// Threads that are started when there is work and end when there is none.
 pub struct Threads {
-    /// One thread: it bounds the memory of Argon2, and the processor's time for strangers.
+    /// One hash at a time; with a thread or two to spare, since whoever may come in is let in by the same thread, and a
+    /// file system may hang.
     hashing: Arc<Lane>,
     /// A few, so that the first scan of a huge Maildir delays nobody.
     logins: Arc<Lane>,
@@ -165,6 +171,8 @@ pub struct Threads {
     sessions: Arc<Lane>,
 }
 
+/// Threads for passwords: one that hashes, and two that may hang in somebody's Maildir.
+const HASHERS: usize = 3;
 /// Hashes that may wait. At some 50 ms each the last one is done before its client's minute is over.
 const HASHES_WAITING: usize = 1_000;
 /// Maildir jobs that may wait.
@@ -197,7 +205,7 @@ impl Threads {
         };
         let processors = thread::available_parallelism().map_or(2, usize::from);
         Threads {
-            hashing: lane("hash", 1, HASHES_WAITING),
+            hashing: lane("hash", HASHERS, HASHES_WAITING),
             logins: lane("login", processors.clamp(2, 4), MAILDIRS_WAITING),
             sessions: lane("session", 2, MAILDIRS_WAITING),
         }

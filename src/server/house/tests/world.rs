@@ -81,6 +81,7 @@ impl World {
             authenticator: Authenticator::open(&folder.path().join("users")).unwrap(),
             maildir: format!("{}/{{user}}", folder.path().display()).parse().unwrap(),
             mark_seen: true,
+            hashing: Default::default(),
         };
         let clock = Rc::new(std::cell::Cell::new(Instant::now()));
         let bench = Rc::new(RefCell::new(Bench {
