@@ -182,12 +182,11 @@ struct Server {
 }
 
 impl Server {
-    /// Itself, if it answered.
+    /// Itself, if it answered; else it has ended.
     fn ready_or_gone(mut self) -> Result<Server, KeeperError> {
         if self.answer != Answer::None {
             return Ok(self);
         }
-        self.link.close();
         let status = self.child.wait().map_err(|error| KeeperError::System("wait for the server", error))?;
         Err(KeeperError::NotStarted(status))
     }

@@ -239,7 +239,9 @@ impl EventLoop {
             if self.stop_by.is_some() && self.house.is_empty() {
                 return Ok(());
             }
-            self.herald.tick(now, self.standing());
+            if self.herald.is_heard() {
+                self.herald.tick(now, self.standing());
+            }
         }
     }
 

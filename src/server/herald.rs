@@ -64,11 +64,13 @@ impl Herald {
         self.notifier.say("STOPPING=1\nSTATUS=Stopping");
     }
 
+    /// Whether anybody hears it; else the loop need not find out how it stands.
+    pub fn is_heard(&self) -> bool {
+        self.notifier.is_there()
+    }
+
     /// The loop has turned. It must come by at [`Herald::due`], and a loop that is stuck does not.
     pub fn tick(&mut self, now: Instant, standing: Standing) {
-        if !self.notifier.is_there() {
-            return;
-        }
         if let Some((every, due)) = &mut self.watchdog {
             if *due <= now {
                 self.notifier.say("WATCHDOG=1");
