@@ -21,6 +21,7 @@ use crate::{
     server::{self, Certificates, Kind, Listener, ServeError},
 };
 
+mod certificate;
 mod mail;
 
 /// Where the demo listens.
@@ -46,8 +47,8 @@ pub enum DemoError {
     #[error("cannot listen at {0}: {1}; is another demo running? (ss -ltnp shows which program has the port)")]
     Listen(SocketAddr, io::Error),
     /// Its certificate can't be made.
-    #[error("cannot make a certificate: {0}")]
-    Certificate(#[from] rcgen::Error),
+    #[error("cannot make a certificate: the system gives no random octets")]
+    Certificate,
     /// Its certificate can't be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -113,14 +114,10 @@ fn configuration(folder: &Folder, password: &str) -> Result<Config, DemoError> {
     let options = hash::Options { scheme: hash::Scheme::default(), user: Some(USER.into()) };
     let line = hash::line(&options, &Secret::new(password.as_bytes()))?;
     write(&users, format!("{line}\n").as_bytes())?;
-    let names = ["localhost", "127.0.0.1", "::1"].map(String::from).to_vec();
-    let mut params = rcgen::CertificateParams::new(names)?;
-    params.distinguished_name.push(rcgen::DnType::CommonName, "localhost");
-    let key = rcgen::KeyPair::generate()?;
-    let certificate = params.self_signed(&key)?;
+    let (certificate, key) = certificate::make(SystemTime::now()).map_err(|_| DemoError::Certificate)?;
     let pair = CertificateFiles { certificate: folder.certificate(), private_key: folder.0.join("key.pem") };
-    write(&pair.certificate, certificate.pem().as_bytes())?;
-    write(&pair.private_key, key.serialize_pem().as_bytes())?;
+    write(&pair.certificate, certificate.as_bytes())?;
+    write(&pair.private_key, key.as_bytes())?;
     let mut config = Config::default();
     config.users.file = users;
     config.mail.maildir = folder.maildir_template();

@@ -14,6 +14,7 @@ use rustls::{InconsistentKeys, ServerConfig};
 use zeroize::Zeroizing;
 
 mod facts;
+mod fields;
 mod pem;
 mod resolver;
 mod watch;

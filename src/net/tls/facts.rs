@@ -1,18 +1,15 @@
 //! What can be told of a certificate without asking anybody.
 //!
-//! Owns: the fields of X.509 that an operator wants to hear of, and the sentences about them.
-//! Does not know: files, keys, who is told.
+//! Owns: what an operator wants to hear of a certificate, and the sentences about it.
+//! Does not know: where the fields stand; files, keys, who is told.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
+use der::asn1::ObjectIdentifier;
 use rustls::pki_types::CertificateDer;
-use x509_cert::der::Decode;
-use x509_cert::der::asn1::ObjectIdentifier;
-use x509_cert::ext::pkix::SubjectAltName;
-use x509_cert::ext::pkix::name::GeneralName;
-use x509_cert::{Certificate, TbsCertificate};
+
+use super::fields::Fields;
 
 /// A certificate and its chain, as far as they tell of themselves.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,16 +36,16 @@ impl Facts {
     pub(super) fn read(chain: &[CertificateDer<'_>]) -> Result<Facts, (usize, String)> {
         let mut certificates = Vec::new();
         for (at, der) in chain.iter().enumerate() {
-            certificates.push(Certificate::from_der(der).map_err(|error| (at, error.to_string()))?);
+            certificates.push(Fields::read(der).map_err(|error| (at, error.to_string()))?);
         }
-        let leaf = certificates.first().ok_or((0, "there is none".to_owned()))?.tbs_certificate();
-        let self_signed = leaf.issuer() == leaf.subject();
-        let linked =
-            certificates.windows(2).all(|two| two[0].tbs_certificate().issuer() == two[1].tbs_certificate().subject());
+        let leaf = certificates.first().ok_or((0, "there is none".to_owned()))?;
+        let self_signed = leaf.issuer == leaf.subject;
+        let linked = certificates.windows(2).all(|two| two[0].issuer == two[1].subject);
+        let dns = leaf.dns.iter().map(|name| name.to_ascii_lowercase());
         Ok(Facts {
-            names: names(leaf).map_err(|error| (0, error))?,
-            not_before: leaf.validity().not_before.to_system_time(),
-            not_after: leaf.validity().not_after.to_system_time(),
+            names: dns.chain(leaf.addresses.iter().map(ToString::to_string)).collect(),
+            not_before: leaf.not_before,
+            not_after: leaf.not_after,
             chain_length: chain.len(),
             key: KeyKind::of(leaf),
             self_signed,
@@ -129,18 +126,13 @@ pub enum KeyKind {
 }
 
 impl KeyKind {
-    fn of(leaf: &TbsCertificate) -> KeyKind {
-        let algorithm = &leaf.subject_public_key_info().algorithm;
-        let curve = || algorithm.parameters.as_ref()?.decode_as::<ObjectIdentifier>().ok();
-        match algorithm.oid {
-            RSA => KeyKind::Rsa,
-            ED25519 => KeyKind::Ed25519,
-            EC => match curve() {
-                Some(P256) => KeyKind::EcdsaP256,
-                Some(P384) => KeyKind::EcdsaP384,
-                Some(P521) => KeyKind::EcdsaP521,
-                _ => KeyKind::Other,
-            },
+    fn of(leaf: &Fields<'_>) -> KeyKind {
+        match (leaf.algorithm, leaf.curve) {
+            (RSA, _) => KeyKind::Rsa,
+            (ED25519, _) => KeyKind::Ed25519,
+            (EC, Some(P256)) => KeyKind::EcdsaP256,
+            (EC, Some(P384)) => KeyKind::EcdsaP384,
+            (EC, Some(P521)) => KeyKind::EcdsaP521,
             _ => KeyKind::Other,
         }
     }
@@ -157,26 +149,6 @@ impl fmt::Display for KeyKind {
             KeyKind::Other => "another kind of key",
         })
     }
-}
-
-fn names(leaf: &TbsCertificate) -> Result<Vec<String>, String> {
-    let Some((_, alternatives)) = leaf.get_extension::<SubjectAltName>().map_err(|error| error.to_string())? else {
-        return Ok(Vec::new());
-    };
-    let dns = alternatives.0.iter().filter_map(|name| match name {
-        GeneralName::DnsName(dns) => Some(dns.as_str().to_ascii_lowercase()),
-        _ => None,
-    });
-    let ip = alternatives.0.iter().filter_map(|name| match name {
-        GeneralName::IpAddress(octets) => ip(octets.as_bytes()),
-        _ => None,
-    });
-    Ok(dns.chain(ip.map(|ip| ip.to_string())).collect())
-}
-
-fn ip(octets: &[u8]) -> Option<IpAddr> {
-    let v4 = || <[u8; 4]>::try_from(octets).ok().map(IpAddr::from);
-    v4().or_else(|| <[u8; 16]>::try_from(octets).ok().map(IpAddr::from))
 }
 
 /// From here on an expiry is worth a warning: certbot renews at 30 days, so at 14 something has failed.
