@@ -18,6 +18,7 @@ pub mod maildir;
 pub mod maildrop;
 pub mod net;
 pub mod privileges;
+mod processors;
 pub mod proto;
 pub mod secret;
 pub mod server;

@@ -94,8 +94,12 @@ fn line(style: Style, time: Option<&dyn Display>, level: Level, message: &str) -
             _ => "",
         }),
     }
-    for c in message.chars() {
-        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    if message.bytes().all(|octet| matches!(octet, b' '..=b'~')) {
+        line.push_str(message);
+    } else {
+        for c in message.chars() {
+            if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+        }
     }
     line.push('\n');
     line

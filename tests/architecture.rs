@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules that any other may name; they name each other only.
-const LEAVES: [&str; 6] = ["confine", "maildrop", "privileges", "secret", "systemd", "user"];
+const LEAVES: [&str; 7] = ["confine", "maildrop", "privileges", "processors", "secret", "systemd", "user"];
 
 /// Whom a module may name, beside itself and the leaves.
 const ARROWS: [(&str, &[&str]); 12] = [
@@ -28,7 +28,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
 ];
 
 /// The files that may name the event loop's crates.
-const LOOP: [&str; 2] = ["server/event_loop.rs", "server/signals.rs"];
+const LOOP: [&str; 3] = ["server/event_loop.rs", "server/signals.rs", "server/socket.rs"];
 
 /// The file that catches signals without a loop.
 const SIGNALS: &str = "keeper/signals.rs";

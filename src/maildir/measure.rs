@@ -11,6 +11,7 @@ use rustix::io::{Errno, retry_on_intr};
 use super::root::{Root, kind, modified};
 use super::{FileError, OpenError, name};
 use crate::maildrop::{Folder, Octets};
+use crate::processors::processors;
 
 /// Counts the octets that a message has on the wire, of its file's octets.
 pub trait Count {
@@ -138,7 +139,7 @@ pub(super) fn in_parallel<'a, F: Send>(
     if work < PAYS {
         return each(files, measure);
     }
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
+    let threads = processors().min(THREADS);
     let root = measure.root;
     let mut sum = 0;
     thread::scope(|scope| {

@@ -4,13 +4,28 @@
 //! Does not know: mio, what the octets mean. The stream is anything that reads and writes without blocking.
 
 use std::{
-    io::{self, ErrorKind, Read, Write},
+    io::{self, ErrorKind, IoSlice, Read, Write},
     sync::Arc,
 };
 
 use rustls::{ProtocolVersion, ServerConfig, ServerConnection};
 
 use super::outbox::Outbox;
+
+/// What octets go over.
+pub trait Stream: Read + Write {
+    /// Writes of the last octets of all, for which [`Stream::end`] may wait: then they leave in one segment with it, and
+    /// the client is woken once.
+    ///
+    /// # Errors
+    /// As [`Write::write_vectored`].
+    fn write_last(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.write_vectored(parts)
+    }
+
+    /// Nothing follows.
+    fn end(&mut self) {}
+}
 
 /// How octets go over the stream.
 #[derive(Debug)]
@@ -90,11 +105,18 @@ impl Transport {
         }
     }
 
-    /// Queues close_notify, once; a clear-text transport has nothing to say.
-    pub fn say_goodbye(&mut self) {
+    /// Writes as [`Transport::flush`] does, the last octets of this connection, and the goodbye of TLS behind them.
+    /// Then the stream is to end.
+    ///
+    /// # Errors
+    /// `WouldBlock` where the stream takes no more now.
+    pub fn finish(&mut self, stream: &mut impl Stream, outbox: &mut Outbox) -> io::Result<()> {
+        let last = &mut Last(stream);
+        self.flush(last, outbox)?;
         if let Transport::Tls(connection) = self {
             connection.send_close_notify();
         }
+        self.flush(last, outbox)
     }
 
     #[cfg(test)]
@@ -121,6 +143,23 @@ impl Transport {
                 return Err(ErrorKind::WriteZero.into());
             }
         }
+        Ok(())
+    }
+}
+
+/// Writes nothing but last octets.
+struct Last<'a, S>(&'a mut S);
+
+impl<S: Stream> Write for Last<'_, S> {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.0.write_last(&[IoSlice::new(octets)])
+    }
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.write_last(parts)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }

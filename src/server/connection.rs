@@ -4,7 +4,7 @@
 //! Does not know: mio, threads, other connections. It is told the time.
 
 use std::{
-    io::{self, ErrorKind, Read, Write},
+    io::{self, ErrorKind},
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::Arc,
@@ -24,7 +24,10 @@ use crate::{
     config::Networks,
     maildir::Store,
     maildrop::MessageNumber,
-    net::{outbox::Outbox, transport::Transport},
+    net::{
+        outbox::Outbox,
+        transport::{Stream, Transport},
+    },
     proto::{
         line::LineBuffer,
         listing::Listing,
@@ -141,7 +144,7 @@ const STEPS_A_TURN: usize = 32;
 /// Octets of commands read at once.
 const READ: usize = 4 * 1024;
 
-impl<S: Read + Write> Connection<S> {
+impl<S: Stream> Connection<S> {
     /// A client that came in now. Its first turn says the greeting.
     pub fn new(stream: S, peer: SocketAddr, transport: Transport, terms: session::Terms, now: Instant) -> Self {
         let session = Session::new(terms);
@@ -180,8 +183,10 @@ impl<S: Read + Write> Connection<S> {
 
     /// The end. What TLS and the log have to say of it is said, and what was counted is added up.
     pub fn close(&mut self, reason: Reason, now: Instant, totals: &mut Totals) {
-        self.transport.say_goodbye();
-        let _ = self.transport.flush(&mut self.stream, &mut Outbox::default());
+        // Where a turn has done so already nothing is left to say.
+        if self.transport.finish(&mut self.stream, &mut Outbox::default()).is_ok() {
+            self.stream.end();
+        }
         self.record.end(reason, self.transport.tls_version(), now);
         totals.end(&self.record, reason);
     }
@@ -213,13 +218,7 @@ impl<S: Read + Write> Connection<S> {
         }
         match self.activity {
             Activity::StartingTls => self.start_tls(tools),
-            Activity::Draining(reason) => {
-                self.transport.say_goodbye();
-                match self.flush(now) {
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => Next::Wait,
-                    _ => Next::Closed(reason),
-                }
-            }
+            Activity::Draining(reason) => Next::Closed(reason),
             _ if again => Next::RunAgain,
             _ => Next::Wait,
         }
@@ -360,7 +359,10 @@ impl<S: Read + Write> Connection<S> {
 
     fn flush(&mut self, now: Instant) -> io::Result<()> {
         let before = self.outbox.len();
-        let flushed = self.transport.flush(&mut self.stream, &mut self.outbox);
+        let flushed = match self.activity {
+            Activity::Draining(_) => self.transport.finish(&mut self.stream, &mut self.outbox),
+            _ => self.transport.flush(&mut self.stream, &mut self.outbox),
+        };
         self.blocked = flushed.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
         if self.outbox.len() < before && self.record.has_logged_in() {
             self.heard = now;

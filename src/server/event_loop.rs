@@ -29,6 +29,7 @@ use super::{
     listeners::{Kind, Listener},
     quota::Quota,
     signals::{Incoming, Wish},
+    socket::Socket,
     status::{self, Desk, Mailbox, Snapshot},
     worker::{Office, Threads},
 };
@@ -116,7 +117,7 @@ struct EventLoop {
     began: Instant,
     /// The certificates in force, and their files.
     certificates: Vec<(PathBuf, Facts)>,
-    house: House<TcpStream, Threads>,
+    house: House<Socket, Threads>,
     accept_again: Option<Instant>,
     accept_logged: Option<Instant>,
     stop_by: Option<Instant>,
@@ -163,7 +164,7 @@ impl EventLoop {
         let (sender, outcomes) = mpsc::channel();
         let woken = Arc::new(AtomicBool::new(false));
         let is_woken = Arc::clone(&woken);
-        let workers = Threads::new(settings.office, sender, move || {
+        let workers = Threads::new(Arc::new(settings.office), sender, move || {
             // Once is enough for all outcomes that come before the loop looks.
             if !is_woken.swap(true, Ordering::AcqRel) {
                 wake(&waker);
@@ -362,16 +363,16 @@ impl EventLoop {
             Ok(transport) => transport,
             Err(error) => return log::error!("cannot begin TLS: {error}"),
         };
-        match self.house.admit(stream, peer, transport, terms, now) {
+        match self.house.admit(Socket(stream), peer, transport, terms, now) {
             Ok(place) => {
                 let Some(stream) = self.house.stream(place) else { return };
                 let interest = Interest::READABLE | Interest::WRITABLE;
-                if let Err(error) = self.poll.registry().register(stream, Token(place), interest) {
+                if let Err(error) = self.poll.registry().register(&mut stream.0, Token(place), interest) {
                     log::error!("cannot watch a connection: {error}");
                     self.house.unwatched(place, now);
                 }
             }
-            Err((full, stream)) => turn_away(stream, peer, kind, full),
+            Err((full, Socket(stream))) => turn_away(stream, peer, kind, full),
         }
     }
 }

@@ -6,7 +6,6 @@
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
-    io::{Read, Write},
     net::{IpAddr, SocketAddr},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -28,7 +27,7 @@ use crate::{
     auth::{household::Household, throttle::Throttle},
     config::Networks,
     maildir::{MaildropId, OpenError},
-    net::transport::Transport,
+    net::transport::{Stream, Transport},
     proto::session::Terms,
 };
 
@@ -90,7 +89,7 @@ const LONG_TURN: Duration = Duration::from_millis(20);
 /// How often that is said.
 const LOG_PAUSE: Duration = Duration::from_secs(60);
 
-impl<S: Read + Write, W: Workers> House<S, W> {
+impl<S: Stream, W: Workers> House<S, W> {
     /// An empty house.
     pub fn new(rules: Rules, tools: Tools, workers: W) -> Self {
         House {

@@ -15,6 +15,7 @@ mod pump;
 mod quota;
 mod record;
 mod signals;
+mod socket;
 pub mod status;
 mod worker;
 

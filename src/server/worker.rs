@@ -1,15 +1,13 @@
 //! The work that no socket paces: hashing, opening a maildrop, UPDATE.
 //!
-//! Owns: jobs, the threads that do them, the bounds of their queues.
+//! Owns: jobs, who does which, the bounds of their queues.
 //! Does not know: sockets, sessions. An outcome goes back with the id that the job came with.
 
 use std::{
-    collections::VecDeque,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{Arc, Condvar, Mutex, PoisonError, Weak, mpsc::Sender},
-    thread,
+    sync::{Arc, Mutex, PoisonError, Weak, mpsc::Sender},
     time::Duration,
 };
 
@@ -19,6 +17,7 @@ use crate::{
     config::MaildirTemplate,
     maildir::{self, FileError, NotRemoved, OpenError, Store},
     maildrop::Marks,
+    processors::processors,
     proto::stuffing,
     secret::Secret,
     user::UserName,
@@ -160,136 +159,71 @@ impl maildir::Count for Counter {
     }
 }
 
-/// Threads that are started when there is work and end when there is none.
+/// The threads, in three lanes.
 pub struct Threads {
     /// One hash at a time; with a thread or two to spare, since whoever may come in is let in by the same thread, and a
     /// file system may hang.
-    hashing: Arc<Lane>,
+    hashing: Arc<Lane<(Id, Job)>>,
     /// A few, so that the first scan of a huge Maildir delays nobody.
-    logins: Arc<Lane>,
+    logins: Arc<Lane<(Id, Job)>>,
     /// A few more, so that whoever is logged in waits for no scan at all.
-    sessions: Arc<Lane>,
+    sessions: Arc<Lane<(Id, Job)>>,
 }
 
-/// Threads for passwords: one that hashes, and two that may hang in somebody's Maildir.
-const HASHERS: usize = 3;
+/// Threads for passwords beside the one that hashes: they may hang in somebody's Maildir, too.
+const SPARE_HASHERS: usize = 2;
+/// So long one may be over a password, and the maildrop behind it, before the next one is taken by another.
+const PATIENCE: Duration = Duration::from_millis(20);
 /// Hashes that may wait. At some 50 ms each the last one is done before its client's minute is over.
 const HASHES_WAITING: usize = 1_000;
 /// Maildir jobs that may wait.
 const MAILDIRS_WAITING: usize = 4_000;
-/// A thread without work ends after this.
-const IDLE: Duration = Duration::from_secs(10);
-/// Jobs keep what is large on the heap.
-const STACK: usize = 256 * 1024;
 
 impl Threads {
     /// Outcomes go to `outcomes`, and `wake` is called after each.
-    pub fn new(office: Office, outcomes: Sender<(Id, Outcome)>, wake: impl Fn() + Send + Sync + 'static) -> Threads {
-        let (office, wake): (_, Arc<dyn Fn() + Send + Sync>) = (Arc::new(office), Arc::new(wake));
-        let lane = |name, threads, waiting| {
+    pub fn new(
+        office: Arc<Office>,
+        outcomes: Sender<(Id, Outcome)>,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Threads {
+        let wake: Arc<dyn Fn() + Send + Sync> = Arc::new(wake);
+        let lane = |name, workers, spare| {
             let (office, outcomes, wake) = (Arc::clone(&office), outcomes.clone(), Arc::clone(&wake));
-            let report = move |id, outcome| {
-                // The receiver is gone when the server is: then nobody wants to know.
-                let _ = outcomes.send((id, outcome));
-                wake();
+            let work = move |(id, job)| {
+                let perform = AssertUnwindSafe(|| office.perform(job));
+                if let Some(outcome) = catch_unwind(perform).unwrap_or(Some(Outcome::Panicked)) {
+                    // The receiver is gone when the server is: then nobody wants to know.
+                    let _ = outcomes.send((id, outcome));
+                    wake();
+                }
             };
-            Arc::new(Lane {
-                name,
-                threads,
-                waiting,
-                office,
-                report: Box::new(report),
-                state: Mutex::default(),
-                work: Condvar::new(),
-            })
+            Arc::new(Lane::new(name, workers, spare, PATIENCE, work))
         };
-        let processors = thread::available_parallelism().map_or(2, usize::from);
+
         Threads {
-            hashing: lane("hash", HASHERS, HASHES_WAITING),
-            logins: lane("login", processors.clamp(2, 4), MAILDIRS_WAITING),
-            sessions: lane("session", 2, MAILDIRS_WAITING),
+            hashing: lane("hash", 1, SPARE_HASHERS),
+            logins: lane("login", processors().clamp(2, 4), 0),
+            sessions: lane("session", 2, 0),
         }
     }
 }
 
 impl Workers for Threads {
     fn submit(&mut self, id: Id, job: Job) -> Result<(), Job> {
-        let lane = match job {
-            Job::Authenticate { .. } => &self.hashing,
-            Job::Open { .. } => &self.logins,
-            Job::Locate(_) | Job::Update(..) => &self.sessions,
+        let (lane, bound) = match job {
+            Job::Authenticate { .. } => (&self.hashing, HASHES_WAITING),
+            Job::Open { .. } => (&self.logins, MAILDIRS_WAITING),
+            Job::Locate(_) => (&self.sessions, MAILDIRS_WAITING),
+            // Never turned away: the client has been told that its marks count.
+            Job::Update(..) => (&self.sessions, usize::MAX),
         };
-        lane.submit(id, job)
-    }
-}
-
-/// One queue and its threads.
-struct Lane {
-    name: &'static str,
-    threads: usize,
-    waiting: usize,
-    office: Arc<Office>,
-    report: Box<dyn Fn(Id, Outcome) + Send + Sync>,
-    state: Mutex<LaneState>,
-    work: Condvar,
-}
-
-#[derive(Default)]
-struct LaneState {
-    queue: VecDeque<(Id, Job)>,
-    threads: usize,
-    idle: usize,
-}
-
-impl Lane {
-    fn submit(self: &Arc<Self>, id: Id, job: Job) -> Result<(), Job> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        // An UPDATE is never turned away: the client has been told that its marks count.
-        if state.queue.len() >= self.waiting && !matches!(job, Job::Update(..)) {
+        if lane.waiting() >= bound {
             return Err(job);
         }
-        state.queue.push_back((id, job));
-        if state.idle >= state.queue.len() || state.threads == self.threads {
-            // Whoever is woken wants the lock at once.
-            drop(state);
-            self.work.notify_one();
-            return Ok(());
-        }
-        let lane = Arc::clone(self);
-        let thread = thread::Builder::new().name(self.name.into()).stack_size(STACK).spawn(move || lane.run());
-        match thread {
-            Ok(_) => state.threads += 1,
-            // Out of threads: those that are there will get to it. Without any, it can't be done.
-            Err(error) if state.threads == 0 => {
-                log::error!("cannot start a thread: {error}");
-                return state.queue.pop_back().map_or(Ok(()), |(_, job)| Err(job));
-            }
-            Err(_) => self.work.notify_one(),
-        }
-        Ok(())
-    }
-
-    fn run(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if let Some((id, job)) = state.queue.pop_front() {
-                drop(state);
-                let work = AssertUnwindSafe(|| self.office.perform(job));
-                if let Some(outcome) = catch_unwind(work).unwrap_or(Some(Outcome::Panicked)) {
-                    (self.report)(id, outcome);
-                }
-                state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            state.idle += 1;
-            let (woken, timeout) = self.work.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
-            state = woken;
-            state.idle -= 1;
-            if timeout.timed_out() && state.queue.is_empty() {
-                state.threads -= 1;
-                return;
-            }
-        }
+        lane.submit((id, job)).map_err(|((_, job), error)| {
+            log::error!("cannot start a thread: {error}");
+            job
+        })
     }
 }
 
@@ -298,6 +232,10 @@ impl fmt::Debug for Threads {
         f.write_str("Threads")
     }
 }
+
+mod lane;
+
+use lane::Lane;
 
 #[cfg(test)]
 mod tests;

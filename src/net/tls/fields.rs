@@ -81,7 +81,7 @@ impl<'a> Fields<'a> {
         let name = AnyRef::decode(reader)?;
         match name.tag() {
             DNS_NAME => {
-                let dns = str::from_utf8(name.value()).map_err(|_| reader.error(DNS_NAME.value_error()))?;
+                let dns = std::str::from_utf8(name.value()).map_err(|_| reader.error(DNS_NAME.value_error()))?;
                 self.dns.push(dns.to_owned());
             }
             IP_ADDRESS => self.addresses.extend(address(name.value())),

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::client::Resumption;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use rustls::{
     ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore, ServerConnection,
     SupportedProtocolVersion,
@@ -318,4 +318,25 @@ fn openssl(folder: &Path, arguments: &str) -> bool {
             false
         }
     }
+}
+
+#[test]
+fn a_certificate_that_is_torn_or_damaged_is_an_error_or_read_and_never_a_panic() {
+    let pair = Authority::new().pair("torn", &["mail.example.org", "127.0.0.1", "::1"]);
+    let certificate = CertificateDer::from_pem_file(&pair.certificate).unwrap();
+    let whole = Facts::read(std::slice::from_ref(&certificate)).unwrap();
+    assert_eq!(whole.names, ["mail.example.org", "127.0.0.1", "::1"]);
+    for end in 0..certificate.len() {
+        let torn = CertificateDer::from(&certificate[..end]);
+        assert!(Facts::read(&[torn]).is_err(), "{end} octets of {}", certificate.len());
+    }
+    let mut differs = 0;
+    for at in 0..certificate.len() {
+        for value in [0, 1, 0x7f, 0x80, 0xff] {
+            let mut damaged = certificate.to_vec();
+            damaged[at] = value;
+            differs += u32::from(Facts::read(&[damaged.into()]).as_ref() != Ok(&whole));
+        }
+    }
+    assert!(differs > 100, "what stands there makes a difference");
 }

@@ -26,6 +26,8 @@ struct Pipe {
     room: usize,
     ended: bool,
     interrupted: bool,
+    /// How many octets came as the last ones.
+    last: usize,
 }
 
 impl Pipe {
@@ -70,6 +72,14 @@ impl Write for Pipe {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl Stream for Pipe {
+    fn write_last(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let count = self.write_vectored(parts)?;
+        self.last += count;
+        Ok(count)
     }
 }
 
@@ -138,8 +148,17 @@ impl Ends {
                 blocked = 0;
             }
         }
+        self.until_written(Transport::flush);
+    }
+
+    /// The server has nothing more to say.
+    fn finish(&mut self) {
+        self.until_written(Transport::finish);
+    }
+
+    fn until_written(&mut self, write: fn(&mut Transport, &mut Pipe, &mut Outbox) -> io::Result<()>) {
         for _ in 0..1 << 22 {
-            match self.server.flush(&mut self.pipe, &mut self.outbox) {
+            match write(&mut self.server, &mut self.pipe, &mut self.outbox) {
                 Ok(()) => return,
                 Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
             }
@@ -309,11 +328,11 @@ fn close_notify_of_the_server_leaves_once_behind_all_that_it_said() {
     for (version, _) in VERSIONS {
         let mut ends = Ends::shaken(version);
         ends.outbox.end().extend(b"+OK bye\r\n");
-        ends.server_turn();
+        let before = ends.pipe.to_client.len();
         for _ in 0..2 {
-            ends.server.say_goodbye();
-            ends.server_turn();
+            ends.finish();
         }
+        assert_eq!(ends.pipe.last, ends.pipe.to_client.len() - before, "the stream is told that they are the last");
         let mut octets = &std::mem::take(&mut ends.pipe.to_client)[..];
         let (mut read, mut state) = (vec![], None);
         while !octets.is_empty() {

@@ -3,12 +3,9 @@
 //! Owns: the time from accept to the greeting where a PROXY header is due.
 //! Does not know: the header's form, or how many connections the client has.
 
-use std::{
-    io::{ErrorKind, Read, Write},
-    net::IpAddr,
-};
+use std::{io::ErrorKind, net::IpAddr};
 
-use super::{Activity, Connection, Full, READ, Reason, Step, Tools};
+use super::{Activity, Connection, Full, READ, Reason, Step, Stream, Tools};
 use crate::{
     net::{
         outbox::Outbox,
@@ -31,7 +28,7 @@ pub(super) struct Introduction {
     terms: Terms,
 }
 
-impl<S: Read + Write> Connection<S> {
+impl<S: Stream> Connection<S> {
     /// It is a proxy's: a header is due, and nothing is said before it. For a connection that had no turn yet.
     pub fn await_header(&mut self, terms: Terms) {
         self.outbox = Outbox::default();

@@ -4,13 +4,9 @@
 //! operator sees is turned into the reply that the client sees.
 //! Does not know: who does the jobs, or when.
 
-use std::{
-    io::{Read, Write},
-    sync::Arc,
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
-use super::{Activity, Awaited, Connection, Held, Step, Tools};
+use super::{Activity, Awaited, Connection, Held, Step, Stream, Tools};
 use crate::{
     maildir::{self, FileError, MessageError, OpenError, Store},
     maildrop::{Marks, MessageNumber},
@@ -22,7 +18,7 @@ use crate::{
     },
 };
 
-impl<S: Read + Write> Connection<S> {
+impl<S: Stream> Connection<S> {
     /// The outcome of the job that was submitted; then a turn is due. That a password is wrong is told at `tell`.
     pub fn outcome(&mut self, outcome: Outcome, now: Instant, tell: Instant, tools: &mut Tools) -> Option<Job> {
         // A job took as long as it took: that was no silence of the client's.

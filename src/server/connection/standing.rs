@@ -3,19 +3,16 @@
 //! Owns: what an event is a reason for, when time is up, who yields, who must not be cut off.
 //! Does not know: what is done about any of it.
 
-use std::{
-    io::{Read, Write},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use super::{Activity, Awaited, Connection, Tools};
+use super::{Activity, Awaited, Connection, Stream, Tools};
 use crate::{
     maildir,
     maildrop::Marks,
     server::record::{Record, Row},
 };
 
-impl<S: Read + Write> Connection<S> {
+impl<S: Stream> Connection<S> {
     /// The poll has news; whether they are a reason for a turn.
     pub fn ready(&mut self, readable: bool, read_closed: bool, writable: bool) -> bool {
         self.readable |= readable || read_closed;

@@ -1,5 +1,7 @@
 //! What tests of the house may see of a connection, and of its turn alone.
 
+use std::io::{Read, Write};
+
 use super::*;
 
 impl<S> Connection<S> {
@@ -31,6 +33,8 @@ impl Write for Script {
         Ok(())
     }
 }
+
+impl Stream for Script {}
 
 fn tools() -> Tools {
     Tools {

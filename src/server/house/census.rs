@@ -3,12 +3,9 @@
 //! Owns: what is copied for whoever asks how the server stands.
 //! Does not know: who asks, and what he is told of it.
 
-use std::{
-    io::{Read, Write},
-    time::Instant,
-};
+use std::time::Instant;
 
-use super::House;
+use super::{House, Stream};
 use crate::server::{
     record::{Row, Totals},
     worker::Workers,
@@ -27,7 +24,7 @@ pub struct Census {
     pub totals: Totals,
 }
 
-impl<S: Read + Write, W: Workers> House<S, W> {
+impl<S: Stream, W: Workers> House<S, W> {
     /// Connections, and how many of them hold a maildrop.
     pub fn count(&self) -> (usize, usize) {
         (self.residents.len(), self.holders.len())

@@ -3,12 +3,9 @@
 //! Owns: what the throttle says, carried out: connections that pause, and are woken by their deadlines.
 //! Does not know: how long anybody has to wait, and why.
 
-use std::{
-    io::{Read, Write},
-    time::Instant,
-};
+use std::time::Instant;
 
-use super::House;
+use super::{House, Stream};
 use crate::{
     auth::{
         household::Household,
@@ -20,7 +17,7 @@ use crate::{
     },
 };
 
-impl<S: Read + Write, W: Workers> House<S, W> {
+impl<S: Stream, W: Workers> House<S, W> {
     /// Gives the job back if it may be done now. A password for which it is too early stays with its connection.
     pub(super) fn wait_for_turn(&mut self, id: Id, job: Job, now: Instant) -> Option<Job> {
         let Job::Authenticate { user, .. } = &job else { return Some(job) };

@@ -174,6 +174,8 @@ impl Write for Stream {
     }
 }
 
+impl crate::net::transport::Stream for Stream {}
+
 impl Drop for Stream {
     fn drop(&mut self) {
         let mut wire = self.0.borrow_mut();
