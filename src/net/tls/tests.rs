@@ -322,7 +322,8 @@ fn openssl(folder: &Path, arguments: &str) -> bool {
 
 #[test]
 fn a_certificate_that_is_torn_or_damaged_is_an_error_or_read_and_never_a_panic() {
-    let pair = Authority::new().pair("torn", &["mail.example.org", "127.0.0.1", "::1"]);
+    let authority = Authority::new();
+    let pair = authority.pair("torn", &["mail.example.org", "127.0.0.1", "::1"]);
     let certificate = CertificateDer::from_pem_file(&pair.certificate).unwrap();
     let whole = Facts::read(std::slice::from_ref(&certificate)).unwrap();
     assert_eq!(whole.names, ["mail.example.org", "127.0.0.1", "::1"]);
