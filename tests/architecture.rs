@@ -28,7 +28,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
 ];
 
 /// The files that may name the event loop's crates.
-const LOOP: [&str; 3] = ["server/event_loop.rs", "server/signals.rs", "server/socket.rs"];
+const LOOP: [&str; 4] = ["server/event_loop.rs", "server/signals.rs", "server/socket.rs", "server/wait.rs"];
 
 /// The file that catches signals without a loop.
 const SIGNALS: &str = "keeper/signals.rs";

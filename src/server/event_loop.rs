@@ -31,6 +31,7 @@ use super::{
     signals::{Incoming, Wish},
     socket::Socket,
     status::{self, Desk, Mailbox, Snapshot},
+    wait::Wait,
     worker::{Office, Threads},
 };
 use crate::{
@@ -104,6 +105,7 @@ pub fn serve(settings: Settings) -> Result<(), ServeError> {
 
 struct EventLoop {
     poll: Poll,
+    wait: Wait,
     doors: Vec<Door>,
     signals: Incoming,
     outcomes: mpsc::Receiver<(super::Id, super::worker::Outcome)>,
@@ -172,6 +174,7 @@ impl EventLoop {
         });
         Ok(EventLoop {
             poll,
+            wait: Wait::default(),
             doors,
             signals,
             outcomes,
@@ -194,7 +197,7 @@ impl EventLoop {
         self.herald.ready(self.standing());
         loop {
             let timeout = self.timeout(Instant::now());
-            match self.poll.poll(&mut events, timeout) {
+            match self.wait.wait(&mut self.poll, &mut events, timeout) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 polled => polled.map_err(|error| ServeError::System("poll", error))?,
             }

@@ -17,6 +17,7 @@ mod record;
 mod signals;
 mod socket;
 pub mod status;
+mod wait;
 mod worker;
 
 pub use certificates::{Arrival, Certificates, Files, Source, tell};
