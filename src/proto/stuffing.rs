@@ -9,6 +9,8 @@
 pub trait Sink {
     /// Octets of the message as the client will have them.
     fn octets(&mut self, octets: &[u8]);
+    /// The CR that a line end lacks: as much one of the client's octets as the others.
+    fn cr(&mut self);
     /// The dot that RFC 1939 section 3 adds to a line that begins with one; the client takes it away again.
     fn dot(&mut self);
 }
@@ -16,6 +18,9 @@ pub trait Sink {
 impl Sink for Vec<u8> {
     fn octets(&mut self, octets: &[u8]) {
         self.extend_from_slice(octets);
+    }
+    fn cr(&mut self) {
+        self.push(b'\r');
     }
     fn dot(&mut self) {
         self.push(b'.');
@@ -29,6 +34,9 @@ pub struct Count(pub u64);
 impl Sink for Count {
     fn octets(&mut self, octets: &[u8]) {
         self.0 += octets.len() as u64;
+    }
+    fn cr(&mut self) {
+        self.0 += 1;
     }
     fn dot(&mut self) {}
 }
@@ -97,9 +105,10 @@ impl Stuffer {
         for lf in memchr::memchr_iter(b'\n', block) {
             let after_cr = if lf == 0 { self.last == Last::Cr } else { block[lf - 1] == b'\r' };
             if !after_cr {
+                // The LF leaves with the next line: one copy a line.
                 sink.octets(&block[from..lf]);
-                sink.octets(b"\r\n");
-                from = lf + 1;
+                sink.cr();
+                from = lf;
             }
             if block.get(lf + 1) == Some(&b'.') {
                 sink.octets(&block[from..=lf]);

@@ -175,6 +175,10 @@ impl Sink for Wire<'_> {
         self.octets += octets.len() as u64;
         self.out.extend_from_slice(octets);
     }
+    fn cr(&mut self) {
+        self.octets += 1;
+        self.out.push(b'\r');
+    }
     fn dot(&mut self) {
         self.out.push(b'.');
     }
