@@ -248,3 +248,63 @@ fn files_outside_the_mail_are_closed_where_the_kernel_can_close_them() {
     service.until_logged("LOGIN REFUSED, user=eve", 1);
     assert!(service.log().contains("Permission denied"), "{}", service.log());
 }
+
+#[test]
+fn sigterm_is_heard_while_the_server_owes_an_answer() {
+    let Some(mut service) = service() else { return };
+    let (keeper, server) = (service.pid(), service.server(0));
+    service.signal(server, Signal::STOP);
+    service.renew("localhost");
+    service.look();
+    service.until_logged("SIGHUP: ", 1);
+    service.signal(keeper, Signal::TERM);
+    // It gives up the ports at once. What tells the server to stop waits for it.
+    eventually("the keeper holds no port", || ports_of(keeper) == 0);
+    service.signal(server, Signal::CONT);
+    assert!(service.wait(), "{}", service.log());
+    assert!(service.log().contains("stopping: "), "{}", service.log());
+}
+
+/// Sockets that `pid` listens at, by their inodes.
+fn ports_of(pid: u32) -> usize {
+    let listening: BTreeSet<String> = ["tcp", "tcp6"]
+        .iter()
+        .flat_map(|table| {
+            let text = proc(pid, &format!("net/{table}"));
+            let rows = text.lines().skip(1).map(|row| row.split_whitespace().map(String::from).collect::<Vec<_>>());
+            rows.filter(|row| row[3] == "0A").map(|row| format!("socket:[{}]", row[9])).collect::<Vec<_>>()
+        })
+        .collect();
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).expect("descriptors").flatten();
+    let links = open.filter_map(|entry| fs::read_link(entry.path()).ok());
+    links.filter(|link| listening.contains(&*link.to_string_lossy())).count()
+}
+
+#[test]
+fn a_server_that_gives_no_answer_is_ended() {
+    let Some(mut service) = service() else { return };
+    let keeper = service.pid();
+    assert_eq!(ports_of(keeper), 2);
+    // It is stopped before it has answered, which a busy machine may be too slow for.
+    for _ in 0..7 {
+        let (before, ready) = (service.server(0), service.logged("listening at "));
+        service.signal(before, Signal::KILL);
+        // Not before it runs the program: until then the keeper waits for that.
+        let runs = |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"poppet\0"));
+        let next = std::iter::repeat_with(|| proc(keeper, &format!("task/{keeper}/children")))
+            .find_map(|children| {
+                children.split_whitespace().next()?.parse().ok().filter(|pid| *pid != before && runs(pid))
+            })
+            .expect("endless");
+        service.signal(next, Signal::STOP);
+        if service.logged("listening at ") == ready {
+            service.signal(keeper, Signal::TERM);
+            assert!(service.wait(), "{}", service.log());
+            assert_eq!(service.logged("the server gives no answer: it is ended"), 1, "{}", service.log());
+            assert!(!fs::exists(format!("/proc/{next}")).unwrap());
+            return;
+        }
+        service.signal(next, Signal::CONT);
+    }
+    panic!("each server was ready before it could be stopped:\n{}", service.log());
+}

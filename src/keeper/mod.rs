@@ -81,8 +81,13 @@ impl Keeper {
         let mut good = std::mem::take(&mut self.octets);
         let mut watch = Watch::new(self.pairs.clone(), good.clone());
         let notifier = Notifier::from_environment();
-        let first = self.start(&good).map_err(system("start the server"))?;
-        let mut server = first.ready_or_gone()?;
+        let first = self.start(&good, &mut signals).map_err(system("start the server"))?;
+        let mut server = match first.ready_or_gone() {
+            Ok(server) => server,
+            // It was not given the time.
+            Err(_) if signals.stop() => return Ok(()),
+            Err(error) => return Err(error),
+        };
         let mut pause = PAUSE;
         loop {
             let began = Instant::now();
@@ -97,7 +102,7 @@ impl Keeper {
                     return Ok(());
                 }
                 pause = (pause * 2).min(LONGEST_PAUSE);
-                match self.start(&good) {
+                match self.start(&good, &mut signals) {
                     Ok(server) => break server,
                     Err(error) => what = format!("cannot start the server: {error}"),
                 }
@@ -105,7 +110,7 @@ impl Keeper {
         }
     }
 
-    fn start(&self, pairs: &[PairOctets]) -> io::Result<Server> {
+    fn start(&self, pairs: &[PairOctets], signals: &mut Signals) -> io::Result<Server> {
         let (mut link, theirs) = Link::pair()?;
         // The program that runs now, even where its file has been replaced by a newer one.
         let mut command = Command::new("/proc/self/exe");
@@ -114,7 +119,7 @@ impl Keeper {
         drop(command);
         // A server that ends before it has taken all shows by giving no answer.
         let answer = match link.send(&self.listeners, self.status.as_ref(), &self.config, pairs) {
-            Ok(()) => link.hear_answer(),
+            Ok(()) => link.hear_answer(|link, patience| signals.until_readable(link, patience)),
             Err(error) => {
                 log::debug!("cannot hand over to the server: {error}");
                 Answer::None
@@ -164,7 +169,7 @@ impl Keeper {
             }
             if stop_by.is_none() && (asked || look_at <= now) {
                 look_at = now + LOOK;
-                server.look(watch, good);
+                server.look(watch, good, signals);
             }
             if asked {
                 notifier.say("READY=1");
@@ -207,13 +212,16 @@ impl Server {
     }
 
     /// Hands down what has changed; what the server takes is what its successor gets.
-    fn look(&mut self, watch: &mut Watch, good: &mut Vec<PairOctets>) {
+    fn look(&mut self, watch: &mut Watch, good: &mut Vec<PairOctets>, signals: &mut Signals) {
         match watch.look() {
             None => {}
             Some(Ok(pairs)) => {
                 if let Err(error) = self.link.send_pairs(&pairs) {
                     log::error!("the new certificates can't be handed to the server, those before stay: {error}");
-                } else if self.link.hear_answer() == Answer::InForce {
+                    return;
+                }
+                let answer = self.link.hear_answer(|link, patience| signals.until_readable(link, patience));
+                if answer == Answer::InForce {
                     *good = pairs;
                 }
             }
