@@ -144,11 +144,13 @@ impl Maildrop {
     }
 
     /// The messages as they lie in memory.
+    #[inline(always)]
     pub fn records(&self) -> &[Record] {
         &self.records
     }
 
     /// All names and unique-ids, as the records speak of them.
+    #[inline(always)]
     pub fn names(&self) -> &[u8] {
         &self.names
     }
@@ -238,25 +240,28 @@ impl Maildrop {
     /// The unique-id: 1 to 70 octets of 0x21 to 0x7E (RFC 1939 section 7).
     #[inline(always)]
     pub fn unique_id(&self, message: MessageNumber) -> &[u8] {
-        self.given_unique_id(message).unwrap_or_else(|| self.base(message))
+        match self.given_unique_id(message) {
+            Some(given) => given,
+            None => self.base(message),
+        }
     }
 
     /// The unique-id, where it is not the base name.
     #[inline(always)]
     pub fn given_unique_id(&self, message: MessageNumber) -> Option<&[u8]> {
         let [.., name_len, _, _, len] = *self.record(message);
-        (len > 0).then(|| self.behind_name_at(message, name_len, len))
+        if len > 0 { Some(self.behind_name_at(message, name_len, len)) } else { None }
     }
 
     #[inline(always)]
     fn record(&self, message: MessageNumber) -> &Record {
-        &self.records[message.at()]
+        &self.records()[message.at()]
     }
 
     #[inline(always)]
     fn behind_name_at(&self, message: MessageNumber, skip: u8, len: u8) -> &[u8] {
         let at = number_at(self.record(message), NAME_AT) as usize + usize::from(skip);
-        &self.names[at..][..len.into()]
+        &self.names()[at..at + usize::from(len)]
     }
 }
 

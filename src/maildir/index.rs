@@ -102,8 +102,8 @@ fn names_are_names(maildrop: &Maildrop) -> bool {
     // Nearly always all of them can be shown to a client, which is seen at once.
     let printable = unique_id::is_printable(maildrop.names());
     let is_right = |message| {
-        let (name, base) = (maildrop.name(message), maildrop.base(message));
-        let ends = name.get(base.len()).is_none_or(|&octet| octet == b':') && !base.contains(&b':');
+        let name = maildrop.name(message);
+        let ends = memchr::memchr(b':', name).unwrap_or(name.len()) == maildrop.base(message).len();
         let unique_id = maildrop.unique_id(message);
         ends && if printable { (1..=70).contains(&unique_id.len()) } else { unique_id::is_valid(unique_id) }
     };
