@@ -28,7 +28,7 @@ fn folders_are_synced_between_the_removal_and_the_reply() {
     if !ours() || !can_trace() {
         return;
     }
-    let mut server = Server::builder().strace(&["-e", "trace=unlinkat,fsync,sendto,write"]).start();
+    let mut server = Server::builder().strace(&["-e", "trace=unlinkat,fsync,sendto,sendmsg,write"]).start();
     deliver(&server.maildir(USER));
     let reply = delete_all(&server);
     assert!(reply.starts_with("+OK"), "{reply}");
