@@ -46,9 +46,12 @@ impl Signals {
 
     /// Sleeps until something comes, for at most `patience`.
     pub fn wait(&mut self, patience: Duration) {
-        if std::mem::take(&mut self.rang) {
-            return;
+        if !std::mem::take(&mut self.rang) {
+            self.hear_bell(patience);
         }
+    }
+
+    fn hear_bell(&mut self, patience: Duration) {
         let patience = patience.max(Duration::from_millis(1));
         // Whatever it returns, it is over.
         let _ = self.bell.set_read_timeout(Some(patience)).and_then(|()| self.bell.read(&mut [0; 64]));
@@ -59,7 +62,7 @@ impl Signals {
     pub fn until_readable(&mut self, other: BorrowedFd<'_>, patience: Duration) -> bool {
         let until = Instant::now() + patience;
         while !self.stop.load(Ordering::SeqCst) {
-            let left = until.saturating_duration_since(Instant::now());
+            let Some(left) = until.checked_duration_since(Instant::now()) else { break };
             let mut both = [PollFd::new(&other, PollFlags::IN), PollFd::new(&self.bell, PollFlags::IN)];
             let polled = poll(&mut both, Timespec::try_from(left).ok().as_ref());
             let [readable, rings] = both.map(|one| !one.revents().is_empty());
@@ -67,7 +70,8 @@ impl Signals {
                 return readable;
             }
             if rings {
-                self.wait(left);
+                // Whoever waits next is to see what it rang for.
+                self.hear_bell(left);
                 self.rang = true;
             }
         }
@@ -94,5 +98,54 @@ impl Signals {
     /// Whether SIGHUP has come since the last question.
     pub fn look(&self) -> bool {
         self.look.swap(false, Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    /// Nobody's signals: the bell is rung by hand.
+    fn signals() -> (Signals, UnixStream) {
+        let (bell, rope) = UnixStream::pair().unwrap();
+        let (stop, look) = Default::default();
+        (Signals { stop, look, bell, rang: false }, rope)
+    }
+
+    #[test]
+    fn a_wait_for_something_else_ends_in_time_however_often_the_bell_rings() {
+        let ((mut signals, mut rope), (other, _its_end)) = (signals(), UnixStream::pair().unwrap());
+        let ringer = std::thread::spawn(move || {
+            for _ in 0..20 {
+                rope.write_all(b"x").unwrap();
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            rope
+        });
+        assert!(!signals.until_readable(other.as_fd(), Duration::from_millis(50)));
+        let mut rope = ringer.join().unwrap();
+        assert!(signals.rang, "the next wait is over at once, for what it rang for");
+        signals.wait(Duration::from_secs(3600));
+        rope.write_all(b"x").unwrap();
+        signals.wait(Duration::from_secs(3600));
+        // Nothing is left in the bell, so it sleeps.
+        let began = Instant::now();
+        signals.wait(Duration::from_millis(20));
+        assert!(began.elapsed() >= Duration::from_millis(20));
+        rope.write_all(b"x").unwrap();
+        signals.wait(Duration::from_secs(3600));
+    }
+
+    #[test]
+    fn what_comes_and_a_stop_end_it_at_once() {
+        let ((mut signals, _rope), (other, mut its_end)) = (signals(), UnixStream::pair().unwrap());
+        its_end.write_all(b"x").unwrap();
+        assert!(signals.until_readable(other.as_fd(), Duration::from_secs(3600)));
+        signals.stop.store(true, Ordering::SeqCst);
+        assert!(!signals.until_readable(other.as_fd(), Duration::from_secs(3600)));
+        assert!(signals.stop(), "it is not forgotten");
     }
 }

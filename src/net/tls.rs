@@ -177,7 +177,7 @@ pub enum TlsError {
         cause: String,
     },
     /// PEM around something that is no certificate.
-    #[error("certificate number {number} in {} can't be understood: {cause}; copy the file anew", .path.display())]
+    #[error("certificate number {number} in {} can't be understood: {cause}; copy the file anew, or have another one made", .path.display())]
     Certificate {
         /// Which.
         path: PathBuf,

@@ -6,13 +6,13 @@
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
-    time::{Duration, SystemTime},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use base64ct::{Base64, Encoding as _};
 use der::{
     AnyRef, Encode, Tag, TagNumber,
-    asn1::{ObjectIdentifier, UtcTime},
+    asn1::{GeneralizedTime, ObjectIdentifier, UtcTime},
 };
 use ring::{
     error::Unspecified,
@@ -40,7 +40,6 @@ pub(super) fn make(now: SystemTime) -> Result<(String, String), Unspecified> {
 
 fn signed_part(serial: &[u8], now: SystemTime, public_key: &[u8]) -> Vec<u8> {
     let name = sequence(&[&tlv(Tag::Set, &[&sequence(&[&der(&COMMON_NAME), &tlv(Tag::Utf8String, &[b"localhost"])])])]);
-    let time = |at| der(&UtcTime::from_system_time(at).expect("before 2050"));
     let key = sequence(&[&sequence(&[&der(&EC_PUBLIC_KEY), &der(&P256)]), &bits(public_key)]);
     let (v4, v6) = (Ipv4Addr::LOCALHOST.octets(), Ipv6Addr::LOCALHOST.octets());
     let names = sequence(&[&tlv(DNS_NAME, &[b"localhost"]), &tlv(IP_ADDRESS, &[&v4]), &tlv(IP_ADDRESS, &[&v6])]);
@@ -50,7 +49,7 @@ fn signed_part(serial: &[u8], now: SystemTime, public_key: &[u8]) -> Vec<u8> {
         &tlv(Tag::Integer, &[serial]),
         &sequence(&[&der(&ECDSA_WITH_SHA256)]),
         &name,
-        &sequence(&[&time(now - DAY), &time(now + DAY * DAYS)]),
+        &sequence(&[&time(now - DAY), &time(now.max(UNIX_EPOCH) + DAY * DAYS)]),
         &name,
         &key,
         &tlv(
@@ -61,6 +60,15 @@ fn signed_part(serial: &[u8], now: SystemTime, public_key: &[u8]) -> Vec<u8> {
             ])],
         ),
     ])
+}
+
+/// Section 4.1.2.5: two digits of the year until 2049, then four. A machine whose clock was never set is in 1970.
+fn time(at: SystemTime) -> Vec<u8> {
+    let at = at.max(UNIX_EPOCH);
+    match UtcTime::from_system_time(at) {
+        Ok(time) => der(&time),
+        Err(_) => der(&GeneralizedTime::from_system_time(at).expect("before the year 10,000")),
+    }
 }
 
 fn der(value: &impl Encode) -> Vec<u8> {
@@ -111,3 +119,32 @@ const ECDSA_WITH_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.84
 const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
 const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
 const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::tls::{self, CertificateFiles, KeyKind};
+
+    #[test]
+    fn it_is_a_certificate_for_this_machine_whatever_its_clock_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let year = |years: u32| UNIX_EPOCH + DAY * 365 * years;
+        for now in [UNIX_EPOCH - DAY, UNIX_EPOCH + DAY / 2, year(56), year(80), year(81), year(900)] {
+            let (certificate, key) = make(now).unwrap();
+            let pair = CertificateFiles {
+                certificate: folder.path().join("certificate"),
+                private_key: folder.path().join("key"),
+            };
+            std::fs::write(&pair.certificate, certificate).unwrap();
+            std::fs::write(&pair.private_key, key).unwrap();
+            let facts = tls::load(&[pair]).unwrap().facts.remove(0);
+            assert_eq!(facts.names, ["localhost", "127.0.0.1", "::1"]);
+            assert_eq!((facts.key, facts.self_signed, facts.chain_complete), (KeyKind::EcdsaP256, true, true));
+            let now = now.max(UNIX_EPOCH);
+            assert!(
+                facts.not_before <= now && facts.days_left(now).is_some_and(|days| days >= 29),
+                "{now:?}: {facts:?}"
+            );
+        }
+    }
+}

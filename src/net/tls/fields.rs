@@ -81,8 +81,10 @@ impl<'a> Fields<'a> {
         let name = AnyRef::decode(reader)?;
         match name.tag() {
             DNS_NAME => {
-                let dns = std::str::from_utf8(name.value()).map_err(|_| reader.error(DNS_NAME.value_error()))?;
-                self.dns.push(dns.to_owned());
+                // A name that can be printed as it is, whoever made the certificate.
+                let printable = Some(name.value()).filter(|octets| octets.iter().all(u8::is_ascii_graphic));
+                let dns = printable.and_then(|octets| std::str::from_utf8(octets).ok());
+                self.dns.push(dns.ok_or_else(|| reader.error(DNS_NAME.value_error()))?.to_owned());
             }
             IP_ADDRESS => self.addresses.extend(address(name.value())),
             _ => (),

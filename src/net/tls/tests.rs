@@ -341,3 +341,9 @@ fn a_certificate_that_is_torn_or_damaged_is_an_error_or_read_and_never_a_panic()
     }
     assert!(differs > 100, "what stands there makes a difference");
 }
+
+#[test]
+fn a_name_that_would_speak_to_a_terminal_is_refused() {
+    let authority = Authority::new();
+    assert!(told(&authority.pair("loud", &["mail\u{1b}[2J.example.org"])).contains("can't be understood"));
+}
