@@ -217,13 +217,7 @@ impl Workers for Threads {
             // Never turned away: the client has been told that its marks count.
             Job::Update(..) => (&self.sessions, usize::MAX),
         };
-        if lane.waiting() >= bound {
-            return Err(job);
-        }
-        lane.submit((id, job)).map_err(|((_, job), error)| {
-            log::error!("cannot start a thread: {error}");
-            job
-        })
+        lane.submit((id, job), bound).map_err(|(_, job)| job)
     }
 }
 

@@ -68,17 +68,15 @@ impl<J: Send + 'static> Lane<J> {
         Lane { name, workers, spare, patience, work: Box::new(work), state, bell }
     }
 
-    /// Jobs that wait.
-    pub(super) fn waiting(&self) -> usize {
-        self.state().queue.len()
-    }
-
-    /// Puts a job into the queue.
+    /// Puts a job into the queue, if fewer than `bound` wait there.
     ///
     /// # Errors
-    /// There is no thread, and none can be had: here is the job back.
-    pub(super) fn submit(self: &Arc<Self>, job: J) -> Result<(), (J, io::Error)> {
+    /// The queue is full, or there is no thread and none can be had: here is the job back.
+    pub(super) fn submit(self: &Arc<Self>, job: J, bound: usize) -> Result<(), J> {
         let mut state = self.state();
+        if state.queue.len() >= bound {
+            return Err(job);
+        }
         state.queue.push_back(job);
         if state.busy() < self.workers || self.is_unwatched(&state) {
             match self.call(&mut state) {
@@ -90,7 +88,8 @@ impl<J: Send + 'static> Lane<J> {
                 Ok(None) => {}
                 // Those that are there will get to it. Without any, it can't be done.
                 Err(error) if state.threads == 0 => {
-                    return state.queue.pop_back().map_or(Ok(()), |job| Err((job, error)));
+                    log::error!("cannot start a thread: {error}");
+                    return state.queue.pop_back().map_or(Ok(()), Err);
                 }
                 Err(_) => {}
             }
@@ -164,6 +163,14 @@ impl<J: Send + 'static> Lane<J> {
 
     fn state(&self) -> MutexGuard<'_, State<J>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+impl<J: Send + 'static> Lane<J> {
+    /// Jobs that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.state().queue.len()
     }
 }
 
