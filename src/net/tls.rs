@@ -18,6 +18,7 @@ mod fields;
 mod pem;
 mod resolver;
 mod watch;
+pub mod x509;
 
 pub use facts::{Facts, KeyKind, WARN_DAYS};
 pub use watch::Watch;

@@ -11,7 +11,7 @@ use std::{
 
 use base64ct::{Base64, Encoding as _};
 use der::{
-    AnyRef, Encode, Tag, TagNumber,
+    AnyRef, Encode, Tag,
     asn1::{GeneralizedTime, ObjectIdentifier, UtcTime},
 };
 use ring::{
@@ -19,6 +19,8 @@ use ring::{
     rand::{SecureRandom as _, SystemRandom},
     signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _},
 };
+
+use crate::net::tls::x509::{DNS_NAME, EC, EXTENSIONS, IP_ADDRESS, P256, SUBJECT_ALT_NAME, VERSION};
 
 /// Both in PEM: a certificate for `localhost`, 127.0.0.1 and ::1, good for [`DAYS`] days from `now`, and its key.
 ///
@@ -40,12 +42,12 @@ pub(super) fn make(now: SystemTime) -> Result<(String, String), Unspecified> {
 
 fn signed_part(serial: &[u8], now: SystemTime, public_key: &[u8]) -> Vec<u8> {
     let name = sequence(&[&tlv(Tag::Set, &[&sequence(&[&der(&COMMON_NAME), &tlv(Tag::Utf8String, &[b"localhost"])])])]);
-    let key = sequence(&[&sequence(&[&der(&EC_PUBLIC_KEY), &der(&P256)]), &bits(public_key)]);
+    let key = sequence(&[&sequence(&[&der(&EC), &der(&P256)]), &bits(public_key)]);
     let (v4, v6) = (Ipv4Addr::LOCALHOST.octets(), Ipv6Addr::LOCALHOST.octets());
     let names = sequence(&[&tlv(DNS_NAME, &[b"localhost"]), &tlv(IP_ADDRESS, &[&v4]), &tlv(IP_ADDRESS, &[&v6])]);
     let extension = |kind: &ObjectIdentifier, value: &[u8]| sequence(&[&der(kind), &tlv(Tag::OctetString, &[value])]);
     sequence(&[
-        &tlv(explicit(0), &[&tlv(Tag::Integer, &[&[2]])]), // version 3
+        &tlv(VERSION, &[&tlv(Tag::Integer, &[&[2]])]), // version 3
         &tlv(Tag::Integer, &[serial]),
         &sequence(&[&der(&ECDSA_WITH_SHA256)]),
         &name,
@@ -53,7 +55,7 @@ fn signed_part(serial: &[u8], now: SystemTime, public_key: &[u8]) -> Vec<u8> {
         &name,
         &key,
         &tlv(
-            explicit(3),
+            EXTENSIONS,
             &[&sequence(&[
                 &extension(&SUBJECT_ALT_NAME, &names),
                 &extension(&EXTENDED_KEY_USAGE, &sequence(&[&der(&SERVER_AUTH)])),
@@ -88,10 +90,6 @@ fn bits(octets: &[u8]) -> Vec<u8> {
     tlv(Tag::BitString, &[&[0], octets])
 }
 
-const fn explicit(number: u32) -> Tag {
-    Tag::ContextSpecific { constructed: true, number: TagNumber(number) }
-}
-
 /// RFC 7468: 64 characters a line.
 fn pem(label: &str, octets: &[u8]) -> String {
     let mut pem = format!("-----BEGIN {label}-----\n");
@@ -109,14 +107,8 @@ const DAYS: u32 = 30;
 /// Clocks differ.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-const DNS_NAME: Tag = Tag::ContextSpecific { constructed: false, number: TagNumber(2) };
-const IP_ADDRESS: Tag = Tag::ContextSpecific { constructed: false, number: TagNumber(7) };
-
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
-const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const ECDSA_WITH_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
-const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
 const EXTENDED_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
 const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
 

@@ -6,10 +6,10 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use der::asn1::ObjectIdentifier;
 use rustls::pki_types::CertificateDer;
 
 use super::fields::Fields;
+use super::x509::{EC, ED25519, P256, P384, P521, RSA};
 
 /// A certificate and its chain, as far as they tell of themselves.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -155,10 +155,3 @@ impl fmt::Display for KeyKind {
 pub const WARN_DAYS: u64 = 14;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-
-const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
-const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
-const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
-const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");

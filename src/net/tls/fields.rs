@@ -7,7 +7,9 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 
 use der::asn1::{GeneralizedTime, ObjectIdentifier, OctetStringRef, UtcTime};
-use der::{AnyRef, Decode as _, Reader, Result, SliceReader, Tag, TagNumber, Tagged as _};
+use der::{AnyRef, Decode as _, Reader, Result, SliceReader, Tag, Tagged as _};
+
+use super::x509::{DNS_NAME, EXTENSIONS, IP_ADDRESS, SUBJECT_ALT_NAME, VERSION};
 
 /// What is read of a certificate.
 pub(super) struct Fields<'a> {
@@ -130,10 +132,3 @@ fn address(octets: &[u8]) -> Option<IpAddr> {
     let v4 = || <[u8; 4]>::try_from(octets).ok().map(IpAddr::from);
     v4().or_else(|| <[u8; 16]>::try_from(octets).ok().map(IpAddr::from))
 }
-
-const VERSION: Tag = Tag::ContextSpecific { constructed: true, number: TagNumber(0) };
-const EXTENSIONS: Tag = Tag::ContextSpecific { constructed: true, number: TagNumber(3) };
-const DNS_NAME: Tag = Tag::ContextSpecific { constructed: false, number: TagNumber(2) };
-const IP_ADDRESS: Tag = Tag::ContextSpecific { constructed: false, number: TagNumber(7) };
-
-const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
